@@ -1,0 +1,123 @@
+"""What leaves the program for the machines: the definition in the registry, and each gateway's user data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+
+from components.aws.storage import Agent
+from components.errors import Problem, SettingsError
+from components.models import Settings
+from components.models import Tenant as TenantSettings
+from components.plan import Plan, SlotPlan, bucket_name, way_secret
+from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
+from userdata.boot_args import GatewayBoot, Twin
+from userdata.render import UserDataTooLarge, render_base64
+
+
+def definition(settings: Settings, plan: Plan, public_addresses: pulumi.Output[dict[str, str]]) -> pulumi.Output[str]:
+    """The environment as its gateways and the command see it, as JSON. `public_addresses` by slot."""
+    return public_addresses.apply(lambda public: definition_to_json(_definition(settings, plan, public)))
+
+
+def user_data(
+    settings: Settings,
+    plan: Plan,
+    slot: SlotPlan,
+    agent: Agent,
+    *,
+    public_address: pulumi.Output[str],
+    storage_prefix_list: pulumi.Output[str],
+    agent_bucket: pulumi.Output[str],
+) -> pulumi.Output[str]:
+    """The slot's cloud-init document, base64."""
+    known = pulumi.Output.all(public_address, storage_prefix_list, agent_bucket)
+    return known.apply(lambda found: render_base64(gateway_boot(settings, plan, slot, agent, *found)))
+
+
+def check_size(settings: Settings, plan: Plan) -> None:
+    """Renders each slot's document with values as long as the real ones can be. Raises SettingsError over the limit."""
+    widest = Agent(path=Path(), sha256=hashlib.sha256(b"").hexdigest())
+    for slot in plan.slots:
+        known = ("255.255.255.255", "pl-0123456789abcdef0", bucket_name(settings.environment, "agent", "01234567"))
+        try:
+            render_base64(gateway_boot(settings, plan, slot, widest, *known))
+        except UserDataTooLarge as error:
+            key, value = "twinlock:network.zones", ", ".join(settings.network.zones)
+            problem = Problem(key=key, value=value, rule=str(error), mend="name fewer zones")
+            raise SettingsError([problem]) from error
+
+
+def gateway_boot(
+    settings: Settings,
+    plan: Plan,
+    slot: SlotPlan,
+    agent: Agent,
+    public_address: str,
+    storage_prefix_list: str,
+    agent_bucket: str,
+) -> GatewayBoot:
+    return GatewayBoot(
+        environment=settings.environment,
+        cloud="aws",
+        region=settings.region,
+        slot=slot.name,
+        zone=slot.zone,
+        private_address=slot.private_address,
+        public_address=public_address,
+        twins=tuple(
+            Twin(slot=other.name, private_address=other.private_address) for other in plan.slots if other != slot
+        ),
+        tunnel_range=str(settings.tunnel.range),
+        gateway_address=plan.gateway_address,
+        port=plan.port,
+        mtu=settings.tunnel.mtu,
+        registry_table=plan.table,
+        service_secret=plan.service_secret,
+        way_secret=way_secret(settings.environment, slot.name),
+        storage_prefix_list=storage_prefix_list,
+        agent_bucket=agent_bucket,
+        agent_key=agent.key,
+        agent_sha256=agent.sha256,
+        stock_image=settings.gateway.stock_image,
+    )
+
+
+def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, str]) -> Definition:
+    return Definition(
+        environment=settings.environment,
+        region=settings.region,
+        tunnel_range=str(settings.tunnel.range),
+        gateway_address=plan.gateway_address,
+        port=plan.port,
+        mtu=settings.tunnel.mtu,
+        buckets=settings.storage.names,
+        tenants=tuple(_tenant(name, tenant) for name, tenant in sorted(settings.tenants.items())),
+        slots=tuple(
+            Slot(
+                name=slot.name,
+                zone=slot.zone,
+                public_address=public_addresses[slot.name],
+                private_address=slot.private_address,
+            )
+            for slot in plan.slots
+        ),
+    )
+
+
+def _tenant(name: str, tenant: TenantSettings) -> Tenant:
+    return Tenant(
+        name=name,
+        range=str(tenant.range),
+        approval=tenant.approval,
+        approvers=tenant.approvers,
+        storage=tenant.storage,
+        services=tuple(
+            Service(name=item.name, cidr=str(item.cidr), port=item.port, protocol=item.protocol)
+            for item in tenant.services
+        ),
+        cidrs=tuple(str(cidr) for cidr in tenant.cidrs),
+    )

@@ -1,0 +1,108 @@
+"""The network: a subnet for the gateways and a private one in each zone, and the ways out of them.
+
+In a network that exists these are its own, too, with route tables of their own: no other subnet's way changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import ComponentResource, ResourceOptions
+from pulumi_aws.ec2.internet_gateway import InternetGateway
+from pulumi_aws.ec2.route import Route
+from pulumi_aws.ec2.route_table import RouteTable
+from pulumi_aws.ec2.route_table_association import RouteTableAssociation
+from pulumi_aws.ec2.subnet import Subnet
+from pulumi_aws.ec2.vpc import Vpc
+
+from components.aws.existing import ExistingNetwork
+from components.aws.tags import tags
+from components.plan import ANYWHERE, SlotPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkArgs:
+    environment: str
+    cidr: str
+    slots: tuple[SlotPlan, ...]
+    existing: ExistingNetwork | None
+
+
+class Network(ComponentResource):
+    """Only the gateways' subnets have a route to the internet."""
+
+    vpc_id: pulumi.Output[str]
+    public_subnets: dict[str, pulumi.Output[str]]  # slot -> id, for gateways alone
+    private_subnets: dict[str, pulumi.Output[str]]
+    route_tables: tuple[pulumi.Output[str], ...]  # all of them, for the endpoints
+
+    def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("twinlock:aws:Network", name, None, opts)
+        self._name, self._args = name, args
+        self.vpc_id = self._network()
+        self._public, self._private = self._route_table("public"), self._route_table("private")
+        self.internet_route = self._internet_route()
+        self.public_subnets = {slot.name: self._subnet(slot, "public", self._public) for slot in args.slots}
+        self.private_subnets = {slot.name: self._subnet(slot, "private", self._private) for slot in args.slots}
+        self.route_tables = (self._public.id, self._private.id)
+        self.register_outputs({"vpcId": self.vpc_id, "publicSubnets": self.public_subnets})
+
+    def _network(self) -> pulumi.Output[str]:
+        if self._args.existing is not None:
+            return pulumi.Output.from_input(self._args.existing.vpc_id)
+        return Vpc(
+            f"{self._name}-vpc",
+            cidr_block=self._args.cidr,
+            enable_dns_support=True,
+            enable_dns_hostnames=True,
+            tags=self._tags("vpc"),
+            opts=ResourceOptions(parent=self),
+        ).id
+
+    def _route_table(self, kind: str) -> RouteTable:
+        return RouteTable(
+            f"{self._name}-{kind}", vpc_id=self.vpc_id, tags=self._tags(kind), opts=ResourceOptions(parent=self)
+        )
+
+    def _internet_gateway(self) -> pulumi.Output[str]:
+        """A network has one at most."""
+        if self._args.existing is not None:
+            return pulumi.Output.from_input(self._args.existing.internet_gateway)
+        return InternetGateway(
+            f"{self._name}-internet",
+            vpc_id=self.vpc_id,
+            tags=self._tags("internet"),
+            opts=ResourceOptions(parent=self),
+        ).id
+
+    def _internet_route(self) -> Route:
+        return Route(
+            f"{self._name}-internet-route",
+            route_table_id=self._public.id,
+            destination_cidr_block=ANYWHERE,
+            gateway_id=self._internet_gateway(),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _subnet(self, slot: SlotPlan, kind: str, table: RouteTable) -> pulumi.Output[str]:
+        subnet = Subnet(
+            f"{self._name}-{kind}-{slot.name}",
+            vpc_id=self.vpc_id,
+            cidr_block=slot.public_subnet if kind == "public" else slot.private_subnet,
+            availability_zone=slot.zone,
+            # A gateway's public address is its slot's own; nothing else gets one.
+            map_public_ip_on_launch=False,
+            tags=self._tags(f"{kind}-{slot.name}"),
+            opts=ResourceOptions(parent=self),
+        )
+        RouteTableAssociation(
+            f"{self._name}-{kind}-{slot.name}",
+            subnet_id=subnet.id,
+            route_table_id=table.id,
+            opts=ResourceOptions(parent=self),
+        )
+        return subnet.id
+
+    def _tags(self, part: str) -> dict[str, str]:
+        return tags(self._args.environment, "network", f"{self._name}-{part}")

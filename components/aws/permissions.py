@@ -1,0 +1,306 @@
+"""IAM policy documents as plain data: who may do what, and from where. Each statement names its resources.
+
+Values may be outputs of resources: a document becomes text with `pulumi.Output.json_dumps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+
+from twinlock.registry import keys
+
+ANY_SHARD = keys.shard(0).removesuffix("0") + "*"
+
+Text = pulumi.Input[str]
+Condition = Mapping[str, Mapping[str, object]]
+
+# What a bucket's policy refuses away from the endpoint: data and listings. Managing the bucket is spared, or the next
+# deployment would be locked out.
+OBJECT_ACTIONS = (
+    "s3:GetObject*",
+    "s3:PutObject*",
+    "s3:DeleteObject*",
+    "s3:RestoreObject",
+    "s3:ReplicateObject",
+    "s3:ReplicateDelete",
+    "s3:ReplicateTags",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+)
+LISTING_ACTIONS = ("s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
+# What a tenant's principal may do with the objects of its buckets.
+TENANT_OBJECT_ACTIONS = (
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+)
+TENANT_BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation")
+# The statements of a bucket's policy that the program writes; others in an existing bucket's policy stay.
+OWN_SIDS = ("TlsOnly", "ThroughEndpointOnly", "TenantsObjects", "TenantsListings")
+TABLE_READ_ACTIONS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem")
+TABLE_WRITE_ACTIONS = ("dynamodb:PutItem", "dynamodb:UpdateItem")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One statement. `principals` stays empty in a role's policy."""
+
+    sid: str
+    effect: Literal["Allow", "Deny"]
+    actions: tuple[str, ...]
+    resources: tuple[Text, ...]
+    principals: Mapping[str, object] | Literal["*"] | None = None
+    conditions: Condition = field(default_factory=dict[str, Mapping[str, object]])
+
+
+def document(statements: Sequence[Statement], foreign: Sequence[Mapping[str, object]] = ()) -> pulumi.Output[str]:
+    """The statements as the JSON text that AWS takes, after `foreign` ones, which are as they were."""
+    return pulumi.Output.json_dumps(
+        {"Version": "2012-10-17", "Statement": [*foreign, *(_statement(statement) for statement in statements)]}
+    )
+
+
+def _statement(statement: Statement) -> dict[str, object]:
+    plain: dict[str, object] = {"Sid": statement.sid, "Effect": statement.effect}
+    if statement.principals is not None:
+        plain["Principal"] = statement.principals
+    plain |= {"Action": list(statement.actions), "Resource": list(statement.resources)}
+    if statement.conditions:
+        plain["Condition"] = statement.conditions
+    return plain
+
+
+def trusts_ec2() -> pulumi.Output[str]:
+    """Who may take a gateway's role: its machine."""
+    return pulumi.Output.json_dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+            ],
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRole:
+    """What one slot's gateway touches."""
+
+    slot: str
+    region: str
+    account: Text
+    table_arn: Text
+    service_secret_arn: Text
+    way_secret_arn: Text
+    key_arn: Text
+    agent_bucket_arn: Text
+    storage_prefix_list: Text
+    group_names: tuple[str, ...]  # of the environment: a twin reports a hung gateway
+
+
+def gateway(role: GatewayRole) -> tuple[Statement, ...]:
+    """The whole policy of a slot's gateway."""
+    return (
+        _table("ReadRegistry", TABLE_READ_ACTIONS, role.table_arn, _read_keys()),
+        _table("WriteOwnRecords", TABLE_WRITE_ACTIONS, role.table_arn, _written_keys(role.slot)),
+        *_identities(role),
+        Statement(
+            sid="FetchAgent",
+            effect="Allow",
+            actions=("s3:GetObject",),
+            resources=(pulumi.Output.concat(role.agent_bucket_arn, "/agent/*"),),
+        ),
+        Statement(
+            sid="ReadStoragePrefixes",
+            effect="Allow",
+            actions=("ec2:GetManagedPrefixListEntries",),
+            # The account of a list that AWS keeps is written "aws".
+            resources=(pulumi.Output.concat("arn:aws:ec2:", role.region, ":*:prefix-list/", role.storage_prefix_list),),
+        ),
+        Statement(
+            sid="ReportHungGateway",
+            effect="Allow",
+            actions=("autoscaling:SetInstanceHealth",),
+            resources=tuple(_group_arn(role, name) for name in role.group_names),
+        ),
+    )
+
+
+def _read_keys() -> list[str]:
+    """Partition keys: every tenant's, so that a new tenant changes no role."""
+    return [
+        keys.DEFINITION,
+        keys.IDENTITY,
+        keys.META,
+        keys.peer("*"),
+        keys.revoked("*"),
+        keys.change("*"),
+        keys.gateway("*"),
+        ANY_SHARD,
+        keys.SWITCH,
+        keys.enrolment("*"),
+        keys.approval("*"),
+    ]
+
+
+def _written_keys(slot: str) -> list[str]:
+    return [keys.IDENTITY, keys.gateway(slot), ANY_SHARD]
+
+
+def _table(sid: str, actions: tuple[str, ...], table_arn: Text, leading: list[str]) -> Statement:
+    """ForAllValues alone is true when there is no key at all (a Scan): Null asks for one."""
+    return Statement(
+        sid=sid,
+        effect="Allow",
+        actions=actions,
+        resources=(table_arn,),
+        conditions={
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": leading},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        },
+    )
+
+
+def _identities(role: GatewayRole) -> tuple[Statement, Statement]:
+    return (
+        Statement(
+            sid="KeepIdentities",
+            effect="Allow",
+            actions=(
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+                # A secret holds 20 labels: the oldest are dropped before a new version.
+                "secretsmanager:ListSecretVersionIds",
+            ),
+            resources=(role.service_secret_arn, role.way_secret_arn),
+        ),
+        Statement(
+            sid="SealIdentities",
+            effect="Allow",
+            actions=("kms:Decrypt", "kms:GenerateDataKey"),
+            resources=(role.key_arn,),
+            conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{role.region}.amazonaws.com"}},
+        ),
+    )
+
+
+def _group_arn(role: GatewayRole, name: str) -> pulumi.Output[str]:
+    group = f":autoScalingGroup:*:autoScalingGroupName/{name}"
+    return pulumi.Output.concat(f"arn:aws:autoscaling:{role.region}:", role.account, group)
+
+
+def key(region: str, account: Text, principals: Sequence[str]) -> tuple[Statement, ...]:
+    """The environment's key: the account's own policies decide, and tenants' principals use it through storage."""
+    statements = [
+        Statement(
+            sid="AccountDecides",
+            effect="Allow",
+            actions=("kms:*",),
+            resources=("*",),
+            principals={"AWS": pulumi.Output.concat("arn:aws:iam::", account, ":root")},
+        )
+    ]
+    if principals:
+        statements.append(
+            Statement(
+                sid="TenantsThroughStorage",
+                effect="Allow",
+                actions=("kms:Decrypt", "kms:GenerateDataKey"),
+                resources=("*",),
+                principals={"AWS": list(principals)},
+                conditions={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
+            )
+        )
+    return tuple(statements)
+
+
+def tls_only(bucket_arn: Text) -> Statement:
+    return Statement(
+        sid="TlsOnly",
+        effect="Deny",
+        actions=("s3:*",),
+        resources=_bucket_and_objects(bucket_arn),
+        principals="*",
+        conditions={"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
+def through_endpoint_only(bucket_arn: Text, endpoints: Sequence[Text], break_glass: Sequence[str]) -> Statement:
+    """Refuses data and listings that come through none of `endpoints`, sparing the cloud's services and `break_glass`.
+
+    IfExists: an anonymous request has no such key and must be refused, too. A missing aws:SourceVpce makes
+    StringNotEquals true.
+    """
+    conditions: dict[str, Mapping[str, object]] = {
+        "StringNotEquals": {"aws:SourceVpce": list(endpoints)},
+        "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+    }
+    if break_glass:
+        conditions["ArnNotLike"] = {"aws:PrincipalArn": list(break_glass)}
+    return Statement(
+        sid="ThroughEndpointOnly",
+        effect="Deny",
+        actions=(*OBJECT_ACTIONS, *LISTING_ACTIONS),
+        resources=_bucket_and_objects(bucket_arn),
+        principals="*",
+        conditions=conditions,
+    )
+
+
+def admits(bucket_arn: Text, principals: Sequence[str]) -> tuple[Statement, ...]:
+    """Lets the tenants' principals use the bucket's objects."""
+    if not principals:
+        return ()
+    named = {"AWS": list(principals)}
+    objects, bucket = (pulumi.Output.concat(bucket_arn, "/*"),), (bucket_arn,)
+    return (
+        Statement(
+            sid="TenantsObjects", effect="Allow", actions=TENANT_OBJECT_ACTIONS, resources=objects, principals=named
+        ),
+        Statement(
+            sid="TenantsListings", effect="Allow", actions=TENANT_BUCKET_ACTIONS, resources=bucket, principals=named
+        ),
+    )
+
+
+def storage_endpoint(
+    bucket_arns: Sequence[Text], agent_bucket_arn: Text, other_buckets: Literal["refuse", "allow"]
+) -> tuple[Statement, ...]:
+    """What passes the storage endpoint: the buckets' own policies decide the rest."""
+    everything = tuple(arn for bucket in bucket_arns for arn in _bucket_and_objects(bucket))
+    agent = (pulumi.Output.concat(agent_bucket_arn, "/agent/*"),)
+    own = Statement(sid="OwnBuckets", effect="Allow", actions=("s3:*",), resources=everything, principals="*")
+    fetch = Statement(sid="Agent", effect="Allow", actions=("s3:GetObject",), resources=agent, principals="*")
+    other = Statement(sid="OtherBuckets", effect="Allow", actions=("s3:*",), resources=("*",), principals="*")
+    return (own, fetch, other) if other_buckets == "allow" else (own, fetch)
+
+
+def registry_endpoint(table_arn: Text) -> tuple[Statement, ...]:
+    """What passes the registry's endpoint: the environment's own table, item by item."""
+    actions = (*TABLE_READ_ACTIONS, *TABLE_WRITE_ACTIONS, "dynamodb:DeleteItem")
+    return (Statement(sid="OwnTable", effect="Allow", actions=actions, resources=(table_arn,), principals="*"),)
+
+
+def own_account(account: Text) -> tuple[Statement, ...]:
+    """What passes an interface endpoint: nobody else's principals, who could carry data out through it."""
+    return (
+        Statement(
+            sid="OwnAccount",
+            effect="Allow",
+            actions=("*",),
+            resources=("*",),
+            principals="*",
+            conditions={"StringEquals": {"aws:PrincipalAccount": account}},
+        ),
+    )
+
+
+def _bucket_and_objects(bucket_arn: Text) -> tuple[Text, Text]:
+    return (bucket_arn, pulumi.Output.concat(bucket_arn, "/*"))

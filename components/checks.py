@@ -1,0 +1,171 @@
+"""What must hold between the values of the configuration. Each check takes what is sound and yields what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from itertools import combinations
+
+from components.errors import Problem
+from components.models import Gateway, Network, Registry, Storage, Tenant, Tunnel
+from twinlock.registry.policies import AUTO_TENANTS_LIMIT
+
+# The first addresses of the tunnel's range are the gateways': the service's own, and room for more.
+GATEWAY_BLOCK_PREFIX = 28
+# AWS, "Amazon VPC quotas": 60 rules a direction of a security group; six are the environment's own.
+SERVICES_LIMIT = 40
+# AWS, "Bucket naming rules": 3 to 63 characters; "twinlock-ENV-NAME-" and eight of a random suffix.
+BUCKET_LIMIT = 63
+# Never a destination: the metadata and platform services of the clouds.
+METADATA = (IPv4Network("169.254.0.0/16"), IPv4Network("168.63.129.16/32"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The configuration's objects, None where one is wrong by itself."""
+
+    environment: str | None
+    region: str | None
+    network: Network | None
+    tunnel: Tunnel | None
+    gateway: Gateway | None
+    storage: Storage | None
+    tenants: Mapping[str, Tenant] | None
+    registry: Registry | None
+
+
+def gateway_block(tunnel_range: IPv4Network) -> IPv4Network:
+    """The addresses of the tunnel's range that no tenant may have."""
+    return IPv4Network((tunnel_range.network_address, GATEWAY_BLOCK_PREFIX))
+
+
+def across(parts: Parts) -> Iterator[Problem]:
+    """Everything that is wrong between the parts."""
+    network, tunnel, storage, tenants = parts.network, parts.tunnel, parts.storage, parts.tenants
+    if network is not None:
+        yield from _sizes("twinlock:network.cidr", network.cidr, 16, 24)
+        yield from _zones(network, parts.region)
+    if tunnel is not None:
+        yield from _sizes("twinlock:tunnel.range", tunnel.range, 8, 24)
+    if network is not None and tunnel is not None:
+        yield from _apart(
+            ("twinlock:network.cidr", network.cidr), ("twinlock:tunnel.range", tunnel.range), "choose another network"
+        )
+    if storage is not None:
+        yield from _buckets(storage, parts.environment)
+    if tenants is not None:
+        yield from _tenants(tenants)
+        if tunnel is not None:
+            yield from _tenants_in_tunnel(tenants, tunnel.range)
+        if storage is not None:
+            yield from _tenants_buckets(tenants, storage)
+
+
+def _sizes(key: str, network: IPv4Network, largest: int, smallest: int) -> Iterator[Problem]:
+    if not largest <= network.prefixlen <= smallest:
+        yield _problem(key, network, f"must be /{largest} to /{smallest}", "choose another size")
+    if not network.is_private and not network.subnet_of(IPv4Network("100.64.0.0/10")):
+        yield _problem(key, network, "is public address space", "choose a part of 10.0.0.0/8, 172.16.0.0/12 or alike")
+    if any(network.overlaps(reserved) for reserved in METADATA):
+        yield _problem(key, network, "holds addresses of the cloud itself", "choose another network")
+
+
+def _zones(network: Network, region: str | None) -> Iterator[Problem]:
+    key, zones = "twinlock:network.zones", network.zones
+    if len(zones) < 2:
+        yield _problem(key, list(zones), "is fewer than two zones", "name two, such as [eu-west-1a, eu-west-1b]")
+    if len(set(zones)) < len(zones):
+        yield _problem(key, list(zones), "names a zone twice", "name each zone once")
+    for index, zone in enumerate(zones):
+        if region is not None and zone[:-1] != region:
+            yield _problem(f"{key}[{index}]", zone, f"is not in {region}", f"name a zone such as {region}a")
+
+
+def _apart(one: tuple[str, IPv4Network], other: tuple[str, IPv4Network], mend: str) -> Iterator[Problem]:
+    if one[1].overlaps(other[1]):
+        yield _problem(other[0], other[1], f"overlaps {one[0]} ({one[1]})", mend)
+
+
+def _buckets(storage: Storage, environment: str | None) -> Iterator[Problem]:
+    key = "twinlock:storage.buckets"
+    if not storage.names:
+        yield _problem(key, [], "names no bucket", "name at least one, such as [data], here or in storage.existing")
+    if len(set(storage.names)) < len(storage.names):
+        yield _problem(key, list(storage.names), "names a bucket twice", "name each bucket once")
+    if len(set(storage.existing.values())) < len(storage.existing):
+        names = list(storage.existing.values())
+        yield _problem("twinlock:storage.existing", names, "names a bucket twice", "name each bucket once")
+    if "agent" in storage.existing:
+        yield _problem("twinlock:storage.existing.agent", "agent", "is the gateways' own bucket", "choose another name")
+    for index, bucket in enumerate(storage.buckets):
+        if bucket == "agent":
+            yield _problem(f"{key}[{index}]", bucket, "is the name of the gateways' own bucket", "choose another name")
+        name = f"twinlock-{environment or ''}-{bucket}-00000000"
+        if len(name) > BUCKET_LIMIT:
+            yield _problem(f"{key}[{index}]", bucket, f"makes a name of over {BUCKET_LIMIT}", "choose a shorter name")
+
+
+def _tenants(tenants: Mapping[str, Tenant]) -> Iterator[Problem]:
+    if not tenants:
+        yield _problem("twinlock:tenants", "{}", "names no tenant", "name at least one, such as {red: {range: …}}")
+    for (name, tenant), (other, second) in combinations(tenants.items(), 2):
+        key = f"twinlock:tenants.{other}.range"
+        yield from _apart((f"twinlock:tenants.{name}.range", tenant.range), (key, second.range), "give each its own")
+    auto = sum(tenant.approval == "auto" for tenant in tenants.values())
+    if auto > AUTO_TENANTS_LIMIT:
+        rule = f"is more than the {AUTO_TENANTS_LIMIT} that the enrollers' policy has room for"
+        yield _problem("twinlock:tenants", f"{auto} with approval auto", rule, "let somebody approve for some of them")
+    services = {(item.cidr, item.port, item.protocol) for tenant in tenants.values() for item in tenant.services}
+    networks = {cidr for tenant in tenants.values() for cidr in tenant.cidrs}
+    if len(services) + len(networks) > SERVICES_LIMIT:
+        count = len(services) + len(networks)
+        yield _problem(
+            "twinlock:tenants", f"{count} destinations", f"is over {SERVICES_LIMIT}", "join them in networks"
+        )
+    for name, tenant in tenants.items():
+        yield from _destinations(f"twinlock:tenants.{name}", tenant)
+
+
+def _destinations(key: str, tenant: Tenant) -> Iterator[Problem]:
+    named = [(f"{key}.services[{index}].cidr", service.cidr) for index, service in enumerate(tenant.services)]
+    named += [(f"{key}.cidrs[{index}]", cidr) for index, cidr in enumerate(tenant.cidrs)]
+    for place, cidr in named:
+        if any(cidr.overlaps(reserved) for reserved in METADATA):
+            yield _problem(place, cidr, "holds addresses of the cloud itself", "name only what peers may reach")
+    names = [service.name for service in tenant.services]
+    if len(set(names)) < len(names):
+        yield _problem(f"{key}.services", names, "names a service twice", "name each service once")
+
+
+def _tenants_in_tunnel(tenants: Mapping[str, Tenant], tunnel_range: IPv4Network) -> Iterator[Problem]:
+    reserved = gateway_block(tunnel_range) if tunnel_range.prefixlen <= GATEWAY_BLOCK_PREFIX else tunnel_range
+    for name, tenant in tenants.items():
+        key = f"twinlock:tenants.{name}.range"
+        if tenant.range.prefixlen > 29:
+            yield _problem(key, tenant.range, "has no room for peers", "choose /29 or larger")
+        if not tenant.range.subnet_of(tunnel_range):
+            yield _problem(key, tenant.range, f"is not inside twinlock:tunnel.range ({tunnel_range})", "choose a part")
+        elif tenant.range.overlaps(reserved):
+            yield _problem(key, tenant.range, f"holds the gateways' own addresses ({reserved})", "choose a later part")
+        for place, cidr in _reached(name, tenant):
+            yield from _apart(("twinlock:tunnel.range", tunnel_range), (place, cidr), "name what is outside the tunnel")
+
+
+def _reached(name: str, tenant: Tenant) -> Iterator[tuple[str, IPv4Network]]:
+    for index, service in enumerate(tenant.services):
+        yield f"twinlock:tenants.{name}.services[{index}].cidr", service.cidr
+    for index, cidr in enumerate(tenant.cidrs):
+        yield f"twinlock:tenants.{name}.cidrs[{index}]", cidr
+
+
+def _tenants_buckets(tenants: Mapping[str, Tenant], storage: Storage) -> Iterator[Problem]:
+    for name, tenant in tenants.items():
+        for index, bucket in enumerate(tenant.buckets or ()):
+            if bucket not in storage.names:
+                key = f"twinlock:tenants.{name}.buckets[{index}]"
+                yield _problem(key, bucket, "is not in twinlock:storage", f"name one of {list(storage.names)}")
+
+
+def _problem(key: str, value: object, rule: str, mend: str) -> Problem:
+    return Problem(key=key, value=str(value), rule=rule, mend=mend)

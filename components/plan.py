@@ -1,0 +1,158 @@
+"""Settings -> Plan: addresses, zones, rules and names. Pure arithmetic, no cloud: read this first.
+
+A slot is a place for a gateway, one a zone, with addresses that never move: adding a zone moves no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from string import ascii_lowercase
+from typing import Literal
+
+from components.checks import gateway_block
+from components.models import Settings
+
+# The network is cut into 16: gateways' subnets from the first half, private ones from the second, eight zones at most.
+SUBNET_BITS, PRIVATE_HALF = 4, 8
+# The host number of a gateway in its subnet: AWS keeps the first four and the last (a /28 is the smallest subnet).
+GATEWAY_HOST = 10
+ANYWHERE = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotPlan:
+    """A place for a gateway that outlives gateways. Addresses and networks as text."""
+
+    name: str  # "a", "b", …
+    zone: str
+    public_subnet: str
+    private_subnet: str
+    private_address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterRule:
+    """Lets traffic of a gateway through. `other` is the other side: a network as text, the gateways themselves, the
+    endpoints of the storage or of the registry, or the interface endpoints of the other services."""
+
+    name: str
+    direction: Literal["in", "out"]
+    protocol: Literal["tcp", "udp", "any"]
+    ports: tuple[int, int] | None  # first and last, None for all
+    other: str | Literal["gateways", "storage", "registry", "endpoints"]
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Where everything goes."""
+
+    name: str  # begins every name
+    slots: tuple[SlotPlan, ...]
+    rules: tuple[FilterRule, ...]
+    gateway_address: str  # of the service, inside the tunnel, the same on each gateway
+    port: int  # public; +1 the service's socket, +2 the way's, +3 the pair channel's
+    table: str
+    service_secret: str
+    discovery: str  # name of the discovery record
+
+    def gateway_name(self, slot: str) -> str:
+        """Of the slot's role, template, group and interface."""
+        return f"{self.name}-gateway-{slot}"
+
+
+def plan(settings: Settings) -> Plan:
+    """Places everything that `settings` asks for. Settings are sound (components.settings); nothing fails here."""
+    name = f"twinlock-{settings.environment}"
+    return Plan(
+        name=name,
+        slots=tuple(_slots(settings)),
+        rules=tuple(_rules(settings)),
+        gateway_address=str(next(gateway_block(settings.tunnel.range).hosts())),
+        port=settings.tunnel.port,
+        table=name,
+        service_secret=f"twinlock/{settings.environment}/service",
+        discovery=f"/twinlock/{settings.environment}/discovery",
+    )
+
+
+def bucket_name(environment: str, bucket: str, suffix: str) -> str:
+    """Bucket names are global: `suffix` is the environment's random one."""
+    return f"twinlock-{environment}-{bucket}-{suffix}"
+
+
+def admitted(settings: Settings, bucket: str) -> tuple[str, ...]:
+    """The principals (ARNs) of the tenants that may use `bucket`, each once."""
+    tenants = [tenant for tenant in settings.tenants.values() if tenant.buckets is None or bucket in tenant.buckets]
+    return tuple(sorted({arn for tenant in tenants for arn in tenant.principals}))
+
+
+def way_secret(environment: str, slot: str) -> str:
+    return f"twinlock/{environment}/way-{slot}"
+
+
+def _slots(settings: Settings) -> Iterator[SlotPlan]:
+    subnets = tuple(settings.network.cidr.subnets(prefixlen_diff=SUBNET_BITS))
+    for index, zone in enumerate(settings.network.zones):
+        public, private = subnets[index], subnets[PRIVATE_HALF + index]
+        yield SlotPlan(
+            name=ascii_lowercase[index],
+            zone=zone,
+            public_subnet=str(public),
+            private_subnet=str(private),
+            private_address=str(public[GATEWAY_HOST]),
+        )
+
+
+def _rules(settings: Settings) -> Iterator[FilterRule]:
+    port = settings.tunnel.port
+    for client in sorted(set(settings.tunnel.client_ranges)):
+        yield _rule(f"tunnel-in-{_label(client)}", "in", "udp", (port, port), str(client), "clients of the tunnel")
+        # A gateway calls its clients, at whatever port their address translation gave them.
+        yield _rule(f"tunnel-out-{_label(client)}", "out", "udp", (0, 65535), str(client), "calls to clients")
+    yield _rule("pair-in", "in", "udp", (port + 3, port + 3), "gateways", "pair channel")
+    yield _rule("pair-out", "out", "udp", (port + 3, port + 3), "gateways", "pair channel")
+    yield from _apis(settings)
+    if settings.gateway.stock_image:
+        yield _rule("mirror-out", "out", "tcp", (80, 80), ANYWHERE, "packages, until bootstrapped")
+    yield from _destinations(settings)
+
+
+def _apis(settings: Settings) -> Iterator[FilterRule]:
+    """443, which nftables on the box narrows to root and the agent. Most APIs have no prefix list: without interface
+    endpoints it is to anywhere."""
+    if not settings.network.interface_endpoints:
+        yield _rule("api-out", "out", "tcp", (443, 443), ANYWHERE, "APIs and storage")
+        return
+    for other in ("storage", "registry", "endpoints"):
+        yield _rule(f"{other}-out", "out", "tcp", (443, 443), other, f"{other} inside the network")
+
+
+def _destinations(settings: Settings) -> Iterator[FilterRule]:
+    """What tenants were given beside storage: each destination once, however many tenants share it."""
+    tenants = settings.tenants.values()
+    services = {(item.cidr, item.port, item.protocol): item for tenant in tenants for item in tenant.services}
+    for _, item in sorted(services.items(), key=lambda entry: entry[0]):
+        name = f"service-out-{_label(item.cidr)}-{item.protocol}-{item.port}"
+        yield _rule(name, "out", item.protocol, (item.port, item.port), str(item.cidr), "service of a tenant")
+    for cidr in sorted({cidr for tenant in tenants for cidr in tenant.cidrs}):
+        yield _rule(f"network-out-{_label(cidr)}", "out", "any", None, str(cidr), "network of a tenant")
+
+
+def _rule(
+    name: str,
+    direction: Literal["in", "out"],
+    protocol: Literal["tcp", "udp", "any"],
+    ports: tuple[int, int] | None,
+    other: str,
+    description: str,
+) -> FilterRule:
+    return FilterRule(
+        name=name, direction=direction, protocol=protocol, ports=ports, other=other, description=description
+    )
+
+
+def _label(network: IPv4Network) -> str:
+    return str(network).replace("/", "-")

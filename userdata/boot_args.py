@@ -1,0 +1,40 @@
+"""All that a gateway is told at boot: the arrow from the components to the user data. Names of secrets, no values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    """Another gateway of the environment, as the pair channel reaches it."""
+
+    slot: str
+    private_address: str  # IPv4
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayBoot:
+    """One slot's gateway. Changing any of it changes the launch template's version."""
+
+    environment: str
+    cloud: Literal["aws"]
+    region: str
+    slot: str  # "a", "b", …
+    zone: str
+    private_address: str  # IPv4 of the slot's interface
+    public_address: str  # IPv4 that clients reach it at
+    twins: tuple[Twin, ...]
+    tunnel_range: str  # CIDR of all tenants
+    gateway_address: str  # of the service interface, inside tunnel_range
+    port: int  # the public UDP port; +1 service socket, +2 way socket (both behind it), +3 pair channel
+    mtu: int  # bytes, of the tunnel interfaces
+    registry_table: str
+    service_secret: str  # name of the secret container of the service identity
+    way_secret: str  # name of the secret container of this slot's way identity
+    storage_prefix_list: str  # id (pl-…) of the storage endpoint's prefixes
+    agent_bucket: str
+    agent_key: str  # object key, holds the digest
+    agent_sha256: str  # hex
+    stock_image: bool  # True: install the packages at boot; False: they are baked in

@@ -1,0 +1,143 @@
+"""One gateway's cloud-init document, from plain values: the same function for the program, the tests and the lab."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import asdict
+from functools import cache
+from ipaddress import ip_network
+from pathlib import Path
+from types import MappingProxyType
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from userdata.boot_args import GatewayBoot
+
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html: 16 KB before base64.
+LIMIT_BYTES = 16 * 1024
+# Addresses of the pair channel: one a gateway, in the order of the slots' names (twinlock/agent/interfaces.py).
+PAIR_RANGE = "fd74:776c:6b00::/64"
+# Metadata services, and what is no host's address; the environment's own ranges are added.
+_NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
+STOCK_PACKAGES = (
+    "ca-certificates", "chrony", "conntrack", "keepalived", "nftables", "python3-boto3", "python3-cryptography",
+    "unattended-upgrades", "wireguard-tools",
+)  # fmt: skip
+# cloud-init refuses an empty list of packages.
+_STOCK = f"package_update: true\npackages: {json.dumps(STOCK_PACKAGES)}"
+_BAKED = "package_update: false"
+_MIRROR = 'meta skuid { 0, "_apt" } tcp dport 80 accept'
+_PLAIN = MappingProxyType(
+    {
+        "sysctl": "sysctl.conf",
+        "fetch_agent": "fetch-agent.py",
+        "first_boot": "first-boot.sh",
+        "firewall_unit": "firewall.service",
+        "bootstrap_unit": "bootstrap.service",
+        "agent_unit": "agent.service",
+        "vrrp_unit": "vrrp.service",
+        "journald": "journald.conf",
+        "chrony": "chrony.conf",
+        "updates": "updates.conf",
+    }
+)
+
+
+class UserDataTooLarge(ValueError):  # noqa: N818
+    """The document is over what the cloud takes, even compressed; says both sizes."""
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(  # noqa: S701  (YAML and nftables, not HTML)
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=False
+    )
+
+
+def boot_json(boot: GatewayBoot) -> str:
+    """What /etc/twinlock/boot.json holds: GatewayBoot's fields, names sorted."""
+    return json.dumps(asdict(boot), indent=1, sort_keys=True)
+
+
+def render_firewall(boot: GatewayBoot) -> str:
+    """The nftables file of a gateway: complete, with the agent's sets empty."""
+    twins = tuple(twin.private_address for twin in boot.twins)
+    never = {*_NEVER, boot.tunnel_range, boot.private_address, boot.public_address, *twins}
+    return (
+        _templates()
+        .get_template("files/gateway.nft.j2")
+        .render(
+            port=boot.port,
+            service_port=boot.port + 1,
+            way_port=boot.port + 2,
+            pair_port=boot.port + 3,
+            agent_port=boot.port + 4,
+            twins=", ".join(twins or (boot.private_address,)),
+            never4=", ".join(str(network) for network in sorted(ip_network(cidr) for cidr in never)),
+            pair_range=PAIR_RANGE,
+            mirror=_MIRROR if boot.stock_image else "# closed: the packages are in the image",
+        )
+    )
+
+
+def render_vrrp(boot: GatewayBoot) -> str:
+    """keepalived's file: who is master of what, at the addresses that twinlock/agent/interfaces.py gives."""
+    slots = sorted((boot.slot, *(twin.slot for twin in boot.twins)))
+    addresses = {slot: str(ip_network(PAIR_RANGE)[1 + number]) for number, slot in enumerate(slots)}
+    others = [address for slot, address in addresses.items() if slot != boot.slot]
+    one = _templates().get_template("files/vrrp-instance.conf.j2")
+    instances = [
+        one.render(
+            slot=slot,
+            number=1 + number,
+            state="MASTER" if slot == boot.slot else "BACKUP",
+            priority=255 if slot == boot.slot else 254,
+            address=addresses[boot.slot],
+            # A standby answers a slot's own gateway alone: two standbys must not take each other's word for it.
+            peers="\n    ".join(others if slot == boot.slot else [addresses[slot]]),
+        )
+        for number, slot in enumerate(slots)
+    ]
+    template = _templates().get_template("files/vrrp.conf.j2")
+    return template.render(slot=boot.slot, instances="\n".join(instances))
+
+
+def render(boot: GatewayBoot) -> str:
+    """The `#cloud-config` document, plain text. Raises UserDataTooLarge if it fits in no form (see `pack`)."""
+    text = (Path(__file__).parent / "files").joinpath
+    document = (
+        _templates()
+        .get_template("gateway.yaml.j2")
+        .render(
+            environment=boot.environment,
+            slot=boot.slot,
+            packages=_STOCK if boot.stock_image else _BAKED,
+            boot_json=boot_json(boot),
+            firewall=render_firewall(boot),
+            vrrp=render_vrrp(boot).rstrip("\n"),
+            **{name: text(file).read_text().rstrip("\n") for name, file in _PLAIN.items()},
+        )
+    )
+    document += "\n"
+    pack(document)
+    return document
+
+
+def pack(document: str) -> bytes:
+    """What goes to the cloud: the text itself, or gzip (which cloud-init unpacks) if that is over the limit."""
+    plain = document.encode()
+    if len(plain) <= LIMIT_BYTES:
+        return plain
+    packed = gzip.compress(plain, mtime=0)
+    if len(packed) > LIMIT_BYTES:
+        raise UserDataTooLarge(
+            f"user data is {len(plain)} bytes, {len(packed)} compressed; the cloud takes {LIMIT_BYTES}: shorten it"
+        )
+    return packed
+
+
+def render_base64(boot: GatewayBoot) -> str:
+    """`render`, packed and base64-encoded, as a launch template takes it."""
+    return base64.b64encode(pack(render(boot))).decode()
