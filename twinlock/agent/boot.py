@@ -1,0 +1,129 @@
+"""What the user data told this gateway: /etc/twinlock/boot.json, the same fields as userdata.boot_args.GatewayBoot."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import TypeVar, cast
+
+from twinlock.agent.errors import BadBoot
+
+BOOT_FILE = Path("/etc/twinlock/boot.json")
+T = TypeVar("T", str, int, bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    slot: str
+    private_address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boot:
+    """See userdata.boot_args.GatewayBoot for what each field means."""
+
+    environment: str
+    cloud: str
+    region: str
+    slot: str
+    zone: str
+    private_address: str
+    public_address: str
+    twins: tuple[Twin, ...]
+    tunnel_range: str
+    gateway_address: str
+    port: int
+    mtu: int
+    registry_table: str
+    service_secret: str
+    way_secret: str
+    storage_prefix_list: str
+    agent_bucket: str
+    agent_key: str
+    agent_sha256: str
+    stock_image: bool
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """All slots' names, this one included, sorted."""
+        return tuple(sorted((self.slot, *(twin.slot for twin in self.twins))))
+
+
+def load_boot(path: Path = BOOT_FILE) -> Boot:
+    """Raises BadBoot: not there, not JSON, or not exactly these fields with these kinds of values."""
+    try:
+        document: object = json.loads(path.read_text())
+    except (OSError, ValueError) as exc:
+        raise BadBoot(f"{path} can't be read ({exc}): was the gateway booted from its user data?") from exc
+    return boot_from(document, str(path))
+
+
+def boot_from(document: object, where: str) -> Boot:
+    found = _object(document, where)
+    if found.keys() != {field.name for field in fields(Boot)}:
+        odd = sorted(found.keys() ^ {field.name for field in fields(Boot)})
+        raise BadBoot(f"{where}: missing or unknown {', '.join(odd)}: user data and agent are of different versions")
+
+    def text(name: str) -> str:
+        return _of(str, found, name, where)
+
+    boot = Boot(
+        environment=text("environment"),
+        cloud=text("cloud"),
+        region=text("region"),
+        slot=text("slot"),
+        zone=text("zone"),
+        private_address=text("private_address"),
+        public_address=text("public_address"),
+        twins=_twins(found["twins"], where),
+        tunnel_range=text("tunnel_range"),
+        gateway_address=text("gateway_address"),
+        port=_of(int, found, "port", where),
+        mtu=_of(int, found, "mtu", where),
+        registry_table=text("registry_table"),
+        service_secret=text("service_secret"),
+        way_secret=text("way_secret"),
+        storage_prefix_list=text("storage_prefix_list"),
+        agent_bucket=text("agent_bucket"),
+        agent_key=text("agent_key"),
+        agent_sha256=text("agent_sha256"),
+        stock_image=_of(bool, found, "stock_image", where),
+    )
+    _check_addresses(boot, where)
+    return boot
+
+
+def _twins(value: object, where: str) -> tuple[Twin, ...]:
+    if not isinstance(value, list):
+        raise BadBoot(f"{where}: twins is not a list")
+    found = [_object(entry, f"{where}: twins") for entry in cast(list[object], value)]
+    return tuple(
+        Twin(slot=_of(str, entry, "slot", where), private_address=_of(str, entry, "private_address", where))
+        for entry in found
+    )
+
+
+def _check_addresses(boot: Boot, where: str) -> None:
+    try:
+        for address in (boot.private_address, boot.public_address, *(twin.private_address for twin in boot.twins)):
+            IPv4Address(address)
+        inside = IPv4Address(boot.gateway_address) in IPv4Network(boot.tunnel_range)
+    except ValueError as exc:
+        raise BadBoot(f"{where}: {exc}") from exc
+    if not inside:
+        raise BadBoot(f"{where}: gateway_address {boot.gateway_address} is not inside {boot.tunnel_range}")
+
+
+def _object(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise BadBoot(f"{where} is not a JSON object")
+    return cast(dict[str, object], value)
+
+
+def _of(kind: type[T], found: dict[str, object], name: str, where: str) -> T:
+    value = found.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise BadBoot(f"{where}: {name} is not a {kind.__name__}")
+    return value

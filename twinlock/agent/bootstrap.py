@@ -1,0 +1,114 @@
+"""From a fresh machine to a registered gateway. Each step may be repeated; registering is the last one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from twinlock import __version__
+from twinlock.agent.boot import Boot
+from twinlock.agent.errors import AgentError, BadIdentity, CloudUnavailable
+from twinlock.agent.identity import IdentityStore, SecretStore, take_identity
+from twinlock.agent.interfaces import FOLDER, PAIR, SERVICE, WAY, pair_key, tunnels, write_tunnel
+from twinlock.agent.nft import Nft, flush_chain
+from twinlock.agent.private_key import PrivateKey
+from twinlock.agent.record import load_record, save_record
+from twinlock.agent.state import STATE_FOLDER
+from twinlock.agent.wg import Wg
+from twinlock.registry.errors import RegistryError, Unavailable
+from twinlock.registry.model import GatewayRecord
+
+_log = logging.getLogger(__name__)
+_ATTEMPTS = 9  # with back-off: about three minutes, then the unit fails and systemd starts it again
+
+
+class GatewayStore(IdentityStore, Protocol):
+    """The registry, as far as bootstrap goes."""
+
+    def put_gateway(self, record: GatewayRecord) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """Everything outside that bootstrap touches."""
+
+    registry: GatewayStore
+    secrets: SecretStore
+    instance_id: Callable[[], str]
+    wg: Wg
+    nft: Nft
+    state_folder: Path = STATE_FOLDER
+    wireguard_folder: Path = FOLDER
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+
+def bootstrap(boot: Boot, around: Surroundings) -> GatewayRecord:
+    """The record that was registered. Raises AgentError or RegistryError after the last attempt."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _once(boot, around)
+        except (AgentError, RegistryError) as exc:
+            if isinstance(exc, (Unavailable, CloudUnavailable)) and _was_complete(around):
+                return _from_disk(around, exc)
+            if isinstance(exc, BadIdentity) or attempt == _ATTEMPTS - 1:
+                raise
+            _log.warning("bootstrap, attempt %d: %s", attempt + 1, exc)
+            around.sleep(min(60.0, 2.0**attempt))
+    raise AssertionError("unreachable")
+
+
+def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
+    now = int(around.now())
+    instance = around.instance_id()
+    service = take_identity("service", boot.service_secret, around.registry, around.secrets, now)
+    way = take_identity(f"way#{boot.slot}", boot.way_secret, around.registry, around.secrets, now)
+    pair = pair_key(around.state_folder)
+    _raise_tunnels(boot, around, service, way, pair)
+    record = GatewayRecord(
+        slot=boot.slot,
+        instance_id=instance,
+        zone=boot.zone,
+        private_address=boot.private_address,
+        public_address=boot.public_address,
+        service_public_key=service.public(),
+        way_public_key=way.public(),
+        pair_public_key=pair.public(),
+        agent_version=__version__,
+        agent_sha256=boot.agent_sha256,
+        booted_at=now,
+        heartbeat_at=now,
+        applied={},
+        storage_prefixes=(),
+        serving=False,
+    )
+    save_record(record, around.state_folder)
+    # From here on nothing is fetched: what a stock image needed is installed.
+    around.nft.transaction([flush_chain("mirror")])
+    around.registry.put_gateway(record)
+    return record
+
+
+def _raise_tunnels(boot: Boot, around: Surroundings, service: PrivateKey, way: PrivateKey, pair: PrivateKey) -> None:
+    for tunnel in tunnels(boot, service, way, pair):
+        if write_tunnel(tunnel, around.wireguard_folder):
+            around.wg.down(tunnel.name)
+        around.wg.up(tunnel.name)
+
+
+def _was_complete(around: Surroundings) -> bool:
+    files = [around.wireguard_folder / f"{name}.conf" for name in (SERVICE, WAY, PAIR)]
+    return all(file.exists() for file in (*files, around.state_folder / "gateway.json"))
+
+
+def _from_disk(around: Surroundings, exc: Exception) -> GatewayRecord:
+    """A gateway that once was one starts without the cloud, from what it kept."""
+    _log.warning("starting from what is on disk: %s", exc)
+    for name in (SERVICE, WAY, PAIR):
+        around.wg.up(name)
+    around.nft.transaction([flush_chain("mirror")])
+    return load_record(around.state_folder)

@@ -1,0 +1,164 @@
+"""The box made equal to what is desired: read once, then differences only. `diff` is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from twinlock.agent.calls import Call
+from twinlock.agent.conntrack import Conntrack
+from twinlock.agent.desired import Desired, Reach
+from twinlock.agent.interfaces import SERVICE, WAY
+from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_set, prefix
+from twinlock.agent.wg import SetPeer, Wg
+
+_KEEPALIVE_SECONDS = 25  # of the service towards a client: keeps the client's NAT open, and starts the session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Have:
+    """What the box holds."""
+
+    way: frozenset[str]  # public keys
+    service: Mapping[str, tuple[str, ...]]  # public key -> allowed IPs, of those that were called
+    served: frozenset[str]  # addresses that may pass
+    reach: Reach | None  # None: not known, load it again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    admit: tuple[str, ...] = ()  # addresses
+    cut: tuple[str, ...] = ()  # addresses
+    way_add: tuple[str, ...] = ()  # public keys
+    way_remove: tuple[str, ...] = ()
+    service_remove: tuple[str, ...] = ()
+    reach: Reach | None = None  # None: stays
+
+    def __bool__(self) -> bool:
+        return self != Changes()
+
+
+def diff(want: Desired, have: Have) -> Changes:
+    """What is to be done. A live peer that stays as it is appears nowhere."""
+    addresses = {peer.address for peer in want.peers.values()}
+    gone = (
+        key
+        for key, allowed in have.service.items()
+        if key not in want.peers or allowed != (f"{want.peers[key].address}/32",)
+    )
+    return Changes(
+        admit=tuple(sorted(addresses - have.served)),
+        cut=tuple(sorted(have.served - addresses)),
+        way_add=tuple(sorted(want.peers.keys() - have.way)),
+        way_remove=tuple(sorted(have.way - want.peers.keys())),
+        service_remove=tuple(sorted(gone)),
+        reach=None if want.reach == have.reach else want.reach,
+    )
+
+
+class Box:
+    """The drivers of one gateway, and what they last made true."""
+
+    def __init__(self, wg: Wg, nft: Nft, conntrack: Conntrack) -> None:
+        self.wg, self.nft, self.conntrack = wg, nft, conntrack
+        self._have: Have | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether nothing failed since the box was last looked at."""
+        return self._have is not None
+
+    def look(self) -> Have:
+        """Reads the box itself, rather than remember it."""
+        service = self.wg.peers(SERVICE)
+        self._have = Have(
+            way=frozenset(self.wg.peers(WAY)),
+            service={key: peer.allowed_ips for key, peer in service.items()},
+            served=self.nft.addresses("served"),
+            reach=None,
+        )
+        return self._have
+
+    def reconcile(self, want: Desired) -> Changes:
+        """Applies the difference, which it returns. After an error the next pass looks anew."""
+        have = self._have or self.look()
+        changes = diff(want, have)
+        if changes:
+            self._have = None
+            self._apply(changes)
+            self._have = _after(have, want, changes)
+        return changes
+
+    def call(self, calls: Sequence[Call]) -> None:
+        """Each starts a new session with a client, at the endpoint of its way.
+
+        Always remove, then add: an old session that both ends once shared would swallow what is sent.
+        """
+        if not calls:
+            return
+        have, self._have = self._have, None
+        allowed = {call.public_key: (f"{call.address}/32",) for call in calls}
+        self.wg.renew_peers(
+            SERVICE,
+            (
+                SetPeer(
+                    public_key=call.public_key,
+                    allowed_ips=allowed[call.public_key],
+                    endpoint=call.endpoint,
+                    keepalive=_KEEPALIVE_SECONDS,
+                )
+                for call in calls
+            ),
+        )
+        self._have = have and replace(have, service={**have.service, **allowed})
+
+    def let_go(self) -> int:
+        """Removes every service peer: the other gateway may call. The number of them."""
+        keys = tuple(self.wg.peers(SERVICE))
+        self.wg.remove_peers(SERVICE, keys)
+        if self._have is not None:
+            self._have = replace(self._have, service={})
+        return len(keys)
+
+    def _apply(self, changes: Changes) -> None:
+        # Closed first, opened last: in between a peer has too little, never too much.
+        self.nft.transaction(nft_commands(changes))
+        self.wg.remove_peers(SERVICE, changes.service_remove)
+        self.wg.remove_peers(WAY, changes.way_remove)
+        self.conntrack.cut(changes.cut)
+        self.wg.set_peers(WAY, (SetPeer(public_key=key) for key in changes.way_add))
+
+
+def _after(have: Have, want: Desired, changes: Changes) -> Have:
+    return Have(
+        way=frozenset(want.peers),
+        service={key: allowed for key, allowed in have.service.items() if key not in changes.service_remove},
+        served=frozenset(peer.address for peer in want.peers.values()),
+        reach=want.reach,
+    )
+
+
+def nft_commands(changes: Changes) -> list[Json]:
+    commands: list[Json] = []
+    if changes.cut:
+        commands.append(delete_elements("served", changes.cut))
+    if changes.reach is not None:
+        commands += _reach_commands(changes.reach)
+    if changes.admit:
+        commands.append(add_elements("served", changes.admit))
+    return commands
+
+
+def _reach_commands(reach: Reach) -> list[Json]:
+    wanted: dict[str, list[Json]] = {
+        "storage_tenants": [prefix(cidr) for cidr in reach.storage_tenants],
+        "storage": [prefix(cidr) for cidr in reach.storage],
+        "services": [{"concat": [prefix(a), prefix(b), proto, port]} for a, b, proto, port in reach.services],
+        "networks": [{"concat": [prefix(a), prefix(b)]} for a, b in reach.networks],
+    }
+    commands: list[Json] = []
+    for name, elements in wanted.items():
+        commands.append(flush_set(name))
+        if elements:
+            commands.append(add_elements(name, elements))
+    return commands

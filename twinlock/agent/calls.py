@@ -1,0 +1,93 @@
+"""Which clients the serving gateway calls, and when. Pure but for what it remembers of each client.
+
+A client holds a way open; a call starts a new session with it at the way's address. It is due when the client is not
+on the service at all, once more when it does not answer, and when it shook hands on its way anew and then says nothing
+on the service: it restarted.
+(A mere rekey of the way looks the same for an idle client, and a call does it no harm.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twinlock.agent.wg import TunnelPeer
+from twinlock.registry.model import Peer
+
+AGAIN_SECONDS = 1.0  # not more often: or a peer could aim calls at others
+# A client whose last way handshake is older than this is gone (WireGuard's REJECT_AFTER_TIME, and some lateness).
+ALIVE_SECONDS = 195.0
+ANSWER_SECONDS = 0.3  # a call that is not answered by then was lost: once more
+QUIET_SECONDS = 0.5  # no byte for so long after a new way handshake: it restarted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    public_key: str
+    endpoint: str
+    address: str  # IPv4, without prefix length
+
+
+@dataclass
+class _Known:
+    called_at: float  # monotonic seconds
+    handshake: int  # of the way, when it was called
+    again: bool = False  # called once more
+    changed_at: float | None = None  # when a newer one was first seen
+    received: int = 0
+
+
+class CallBook:
+    """What was called when. One a gateway; forget it all when ownership is lost."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def due(
+        self,
+        peers: Mapping[str, Peer],
+        way: Mapping[str, TunnelPeer],
+        service: Mapping[str, TunnelPeer],
+        clock: float,
+        now: float,
+    ) -> tuple[Call, ...]:
+        """`clock` is monotonic seconds, `now` epoch seconds. What it returns is taken as called."""
+        calls: list[Call] = []
+        for key, peer in peers.items():
+            open_way = way.get(key)
+            if open_way is None or open_way.endpoint is None or now - open_way.handshake > ALIVE_SECONDS:
+                continue
+            again = self._was_lost(key, service.get(key), clock)
+            if again or self._is_due(key, open_way, service.get(key), clock):
+                self._known[key] = _Known(called_at=clock, handshake=open_way.handshake, again=again)
+                calls.append(Call(public_key=key, endpoint=open_way.endpoint, address=peer.address))
+        return tuple(calls)
+
+    def _was_lost(self, key: str, service: TunnelPeer | None, clock: float) -> bool:
+        known = self._known.get(key)
+        if known is None or known.again or service is None or service.handshake:
+            return False
+        return clock - known.called_at >= ANSWER_SECONDS
+
+    def _is_due(self, key: str, way: TunnelPeer, service: TunnelPeer | None, clock: float) -> bool:
+        known = self._known.get(key)
+        if known is not None and clock - known.called_at < AGAIN_SECONDS:
+            return False
+        if service is None or known is None:
+            return True
+        return self._restarted(known, way, service, clock)
+
+    def _restarted(self, known: _Known, way: TunnelPeer, service: TunnelPeer, clock: float) -> bool:
+        if way.handshake == known.handshake:
+            known.received = service.received
+            return False
+        if known.changed_at is None:
+            known.changed_at = clock
+        elif service.received != known.received:
+            # It talks: that was a rekey.
+            known.handshake, known.changed_at = way.handshake, None
+        known.received = service.received
+        return known.changed_at is not None and clock - known.changed_at >= QUIET_SECONDS

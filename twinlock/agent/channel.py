@@ -1,0 +1,119 @@
+"""What gateways tell each other inside wg-pair: datagrams, authenticated by the tunnel, bounded and validated here."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from typing import cast
+
+from twinlock.registry.errors import Refused
+from twinlock.registry.public_key import check_public_key
+
+_VERSION = 1
+_LARGEST = 1400  # bytes: one packet
+_HIGHEST = 1 << 53
+LARGEST_WAYS = 12  # of one datagram
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """How a gateway is, several times a second."""
+
+    slot: str
+    serving: bool
+    term: int
+    gives: str = ""  # it let go, and this slot's gateway is next
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """Where ways of the slot `of` are, or were; `slot` says it."""
+
+    slot: str
+    of: str
+    ends: Mapping[str, str]  # the client's public key -> "192.0.2.1:1234"
+
+
+Message = Word | Ways
+
+
+def encode(message: Message) -> bytes:
+    return json.dumps({"v": _VERSION, **asdict(message)}).encode()
+
+
+def decode(data: bytes, slot: str) -> Message | None:
+    """None for whatever is not a message of `slot`'s gateway."""
+    try:
+        found: object = json.loads(data)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    fields = cast(Mapping[str, object], found)
+    if fields.get("v") != _VERSION or fields.get("slot") != slot:
+        return None
+    return _ways(fields, slot) if "ends" in fields else _word(fields, slot)
+
+
+def _ways(fields: Mapping[str, object], slot: str) -> Ways | None:
+    of, ends = fields.get("of"), fields["ends"]
+    if not isinstance(of, str) or not isinstance(ends, dict):
+        return None
+    found = cast(Mapping[str, object], ends)
+    if len(found) > LARGEST_WAYS or not all(_is_key(key) and _is_endpoint(end) for key, end in found.items()):
+        return None
+    return Ways(slot=slot, of=of, ends=cast(Mapping[str, str], found))
+
+
+def _is_key(key: str) -> bool:
+    try:
+        check_public_key(key)
+    except Refused:
+        return False
+    return True
+
+
+def _is_endpoint(end: object) -> bool:
+    if not isinstance(end, str):
+        return False
+    address, _, port = end.rpartition(":")
+    try:
+        ip_address(address.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return port.isascii() and port.isdigit() and 0 < int(port) < 65536
+
+
+def _word(fields: Mapping[str, object], slot: str) -> Word | None:
+    serving, term, gives = fields.get("serving"), fields.get("term"), fields.get("gives")
+    if not isinstance(serving, bool):
+        return None
+    if not isinstance(term, int) or isinstance(term, bool) or not 0 <= term < _HIGHEST or not isinstance(gives, str):
+        return None
+    return Word(slot=slot, serving=serving, term=term, gives=gives)
+
+
+class Channel:
+    """One UDP socket; `twins` are the slots by their address on the pair channel."""
+
+    def __init__(self, port: int, twins: Mapping[str, str]) -> None:
+        self._port, self._twins = port, dict(twins)
+        # At any address: wg-pair may come and go. The firewall lets this port in from wg-pair alone.
+        self._socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self._socket.bind(("::", port))
+
+    def say(self, message: Message) -> None:
+        for address in self._twins:
+            try:
+                self._socket.sendto(encode(message), (address, self._port))
+            except OSError:  # no tunnel, no session yet: said again in a moment, and silence is what the twin acts on
+                continue
+
+    def listen(self) -> Message | None:
+        """Waits for the next datagram; None if it was nonsense."""
+        data, sender = self._socket.recvfrom(_LARGEST)
+        slot = self._twins.get(cast(str, sender[0]))
+        return None if slot is None else decode(data, slot)

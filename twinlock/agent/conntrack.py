@@ -1,0 +1,23 @@
+"""The only file that runs `conntrack`: ends what a revoked peer still has open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twinlock.agent.command import Run, run
+from twinlock.agent.errors import CommandFailed
+
+
+class Conntrack:
+    def __init__(self, runner: Run = run) -> None:
+        self._run = runner
+
+    def cut(self, addresses: Iterable[str]) -> None:
+        """Deletes every connection that one of these began."""
+        for address in addresses:
+            try:
+                self._run(("conntrack", "-D", "-s", address), "")
+            except CommandFailed as exc:
+                # conntrack ends with 1 when there was nothing to delete.
+                if "0 flow entries" not in str(exc):
+                    raise

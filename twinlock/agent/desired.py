@@ -1,0 +1,125 @@
+"""What the box should be, from the last state and the time. Pure; whatever the registry holds is checked again here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+
+from twinlock.agent.state import LastState
+from twinlock.registry.definition import Definition, Service, Tenant
+from twinlock.registry.errors import Refused
+from twinlock.registry.model import Peer
+from twinlock.registry.public_key import check_public_key
+from twinlock.registry.store import check_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Who may reach what: networks from `ipaddress`, sorted, none inside another of the same kind."""
+
+    storage_tenants: tuple[str, ...] = ()
+    storage: tuple[str, ...] = ()
+    services: tuple[tuple[str, str, str, int], ...] = ()  # tenant's range, destination, protocol, port
+    networks: tuple[tuple[str, str], ...] = ()  # tenant's range, destination
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    peers: Mapping[str, Peer]  # public key -> the peer to serve
+    refused: tuple[str, ...]  # one line for each peer that the registry holds and this gateway does not believe
+    reach: Reach
+    until: float  # epoch seconds: then the next of these peers expires
+    rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
+
+
+def desired(state: LastState, now: float) -> Desired:
+    """`now` in epoch seconds: a peer that has expired by then is not there."""
+    peers: dict[str, Peer] = {}
+    refused: list[str] = []
+    addresses: dict[str, str] = {}  # -> the current key
+    rotating: dict[str, str] = {}
+    for tenant in state.definition.tenants:
+        for peer in sorted(state.peers.get(tenant.name, {}).values(), key=_current_first):
+            if peer.ends_at is not None and peer.ends_at <= now:
+                continue
+            fault = fault_of(state.definition, tenant, peer) or _clash(peer, peers, addresses)
+            if fault:
+                refused.append(f"peer {peer.name} of tenant {tenant.name} is not served: {fault}")
+                continue
+            if peer.retires_at is not None:
+                rotating[peer.public_key] = addresses[peer.address]
+            addresses.setdefault(peer.address, peer.public_key)
+            peers[peer.public_key] = peer
+    return Desired(
+        peers=peers,
+        refused=tuple(refused),
+        reach=reach(state.definition, state.storage_prefixes),
+        until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
+        rotating=rotating,
+    )
+
+
+def _current_first(peer: Peer) -> tuple[bool, str]:
+    return peer.retires_at is not None, peer.name
+
+
+def _clash(peer: Peer, peers: Mapping[str, Peer], addresses: Mapping[str, str]) -> str:
+    """Empty if its key and address are its own, or those of the key that replaces it."""
+    if peer.public_key in peers:
+        return "its key is another peer's"
+    holder = peers.get(addresses.get(peer.address, ""))
+    if peer.retires_at is None:
+        return "" if holder is None else "its address is another peer's"
+    same = holder is not None and (holder.name, holder.replaces) == (peer.name, peer.public_key)
+    return "" if same else "the key that replaces it is not there"
+
+
+def fault_of(definition: Definition, tenant: Tenant, peer: Peer) -> str:
+    """Empty if this peer may be served."""
+    return _fault(definition.gateway_address, tenant.name, tenant.range, peer)
+
+
+@lru_cache(maxsize=1 << 17)  # as many peers as a gateway can hold: one that came is not checked with all the others
+def _fault(gateway_address: str, tenant: str, tenant_range: str, peer: Peer) -> str:
+    try:
+        check_name(peer.name)
+        check_public_key(peer.public_key)
+        address = IPv4Address(peer.address)
+    except (Refused, ValueError) as exc:
+        return str(exc)
+    if (peer.tenant, peer.state) != (tenant, "approved"):
+        return f"it is {peer.state}, and of tenant {peer.tenant}"
+    if str(address) != peer.address or address not in IPv4Network(tenant_range):
+        return f"its address {peer.address} is outside of {tenant_range}"
+    if peer.address == gateway_address:
+        return f"its address {peer.address} is the gateway's own"
+    return ""
+
+
+def reach(definition: Definition, storage_prefixes: Iterable[str]) -> Reach:
+    tenants = definition.tenants
+    return Reach(
+        storage_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.storage)),
+        storage=_collapsed(prefix for prefix in storage_prefixes if ":" not in prefix),
+        services=tuple(entry for tenant in tenants for entry in _services(tenant)),
+        networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),
+    )
+
+
+def _services(tenant: Tenant) -> tuple[tuple[str, str, str, int], ...]:
+    groups: dict[tuple[str, int], list[Service]] = {}
+    for service in tenant.services:
+        groups.setdefault((service.protocol, service.port), []).append(service)
+    return tuple(
+        (tenant.range, network, protocol, port)
+        for (protocol, port), services in sorted(groups.items())
+        for network in _collapsed(service.cidr for service in services)
+    )
+
+
+def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:
+    """Merged, because nftables refuses intervals that overlap."""
+    return tuple(str(network) for network in collapse_addresses(IPv4Network(cidr) for cidr in cidrs))

@@ -1,0 +1,161 @@
+"""Who may serve a shard, and when: pure. Times are this gateway's own monotonic seconds; no two clocks are compared.
+
+The registry holds one lease a shard, and every change of it is a conditional write. Whoever serves renews it. Who
+stands by takes it
+
+- when there is none, or it is its own;
+- on the word that its owner fell silent, once: a word counts if this gateway had heard that twin, stood by when it fell
+  silent, and has not lost the shard since (two live gateways would else steal from each other for ever);
+- when it is stale: unchanged for 3 s while the registry answered, and its owner silent;
+- when its owner hands it over.
+
+A word counts without the registry too, if that does not answer in time. Each taking has a higher term; a gateway that
+hears a twin serve under a higher one lets go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from twinlock.registry.model import ShardLease
+
+LEASE_SECONDS = 3.0
+ANSWER_SECONDS = 0.25  # so long a word waits for the registry, if that answered last time
+RENEWED_SECONDS = 1.0  # without a twin, an owner is sure for so long after a renewal
+SILENT_SECONDS = 0.4  # and, once no twin is heard any more, for so long without one
+HANDED_SECONDS = 2.0  # who handed over waits so long for the other to take it
+RESUME_SECONDS = 15.0  # a restarted owner calls its clients for so long, without anyone's word
+WORD_SECONDS = 3.0  # then the lease is stale anyway
+Gate = Literal["open", "doubt", "shut"]
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    """What is known of another gateway."""
+
+    heard: bool = False
+    serving: bool = False
+    term: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """All that one gateway knows of one shard."""
+
+    me: str
+    twins: Mapping[str, Twin] = field(default_factory=dict[str, Twin])
+    serving: bool = False
+    term: int = 0
+    lease: ShardLease | None = None  # as the registry last gave it
+    changed_at: float = _NEVER  # when it was first seen so
+    sure_until: float = _NEVER  # as an owner, without hearing a twin
+    answered: bool = False  # whether the registry answered last time
+    word: str = ""  # the twin that fell silent
+    word_at: float = _NEVER
+    handed_at: float = _NEVER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One conditional write: it holds if there is no lease, if it is one's own, if it is `over`'s, or as `seen`."""
+
+    over: str | None = None  # whose lease, whatever its end
+    seen: int | None = None  # until_ms of the very lease
+
+
+def fell_silent(view: View, slot: str, clock: float) -> View:
+    was = view.twins.get(slot, Twin())
+    view = replace(view, twins={**view.twins, slot: replace(was, heard=False)})
+    owner = view.lease.owner if view.lease else ""
+    if was.heard and not view.serving and (was.serving or owner == slot):
+        return replace(view, word=slot, word_at=clock)
+    # An owner without any twin has to hear from the registry at once, or it is in doubt.
+    return view if _hears(view) else replace(view, sure_until=min(view.sure_until, clock + SILENT_SECONDS))
+
+
+def heard(view: View, slot: str, serving: bool, term: int) -> View:
+    """A twin said how it is. If it serves under a higher term than this gateway, this one lets go."""
+    view = replace(view, twins={**view.twins, slot: Twin(heard=True, serving=serving, term=term)})
+    if view.word == slot:
+        view = replace(view, word="")
+    if view.serving and serving and (term, slot) > (view.term, view.me):
+        return replace(view, serving=False)
+    return view
+
+
+def claim(view: View, clock: float) -> Claim | None:
+    """What to write now; None: nothing, this gateway just handed over."""
+    lease = view.lease
+    if not view.serving and clock - view.handed_at < HANDED_SECONDS:
+        return None
+    if lease is None or lease.owner == view.me:
+        return Claim()
+    if (view.serving or view.word == lease.owner) and clock - view.word_at < WORD_SECONDS:
+        return Claim(over=lease.owner)
+    silent = not view.twins.get(lease.owner, Twin()).heard
+    if view.serving or (silent and view.answered and clock - view.changed_at >= LEASE_SECONDS):
+        return Claim(seen=lease.until_ms)
+    return Claim()
+
+
+def answered(view: View, lease: ShardLease, began: float, clock: float) -> View:
+    """The registry's word: the lease that is in force. `began` is when the question was sent."""
+    changed = view.changed_at if view.lease == lease and view.answered else clock
+    view = replace(view, lease=lease, changed_at=changed, answered=True)
+    if lease.owner != view.me:
+        # A question from before a taking says nothing about it.
+        return replace(view, serving=view.serving and began <= view.word_at)
+    if not view.serving and began < view.handed_at + HANDED_SECONDS:
+        return view
+    view = replace(view, sure_until=max(view.sure_until, began + RENEWED_SECONDS), word="")
+    return view if view.serving else take(view, clock)
+
+
+def unanswered(view: View, served: bool, clock: float) -> View:
+    """No answer. A gateway that just started goes on with what it did before (`served`); alone, in doubt soon."""
+    first = view.lease is None and not view.serving and served
+    if first and not any(twin.serving for twin in view.twins.values()):
+        view = replace(view, serving=True, sure_until=clock + RESUME_SECONDS)
+    return replace(view, answered=False)
+
+
+def due(view: View, clock: float) -> bool:
+    """Whether to take the shard without the registry, on a word alone."""
+    waited = clock - view.word_at
+    return bool(view.word) and not view.serving and (not view.answered or ANSWER_SECONDS <= waited < WORD_SECONDS)
+
+
+def take(view: View, clock: float) -> View:
+    """Serves from now on, surely for as long as a lease lasts."""
+    term = 1 + max([view.term, *(twin.term for twin in view.twins.values())])
+    return replace(view, serving=True, term=term, word="", sure_until=max(view.sure_until, clock + LEASE_SECONDS))
+
+
+def given(view: View, clock: float) -> View:
+    """The owner let go, and said that this gateway is next."""
+    return view if view.serving else take(replace(view, word_at=clock, handed_at=_NEVER), clock)
+
+
+def hand_over(view: View, clock: float) -> View:
+    return replace(view, serving=False, handed_at=clock, word="")
+
+
+def is_calm(view: View) -> bool:
+    """Whether the registry need not be asked more often than usual."""
+    return _hears(view) and not view.word
+
+
+def gate(view: View, clock: float) -> Gate:
+    """In doubt: without a twin that says it stands by, and without a renewed lease."""
+    if not view.serving:
+        return "shut"
+    if not view.twins or clock < view.sure_until:
+        return "open"
+    return "open" if any(twin.heard and not twin.serving for twin in view.twins.values()) else "doubt"
+
+
+def _hears(view: View) -> bool:
+    return not view.twins or any(twin.heard for twin in view.twins.values())

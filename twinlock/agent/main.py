@@ -1,0 +1,98 @@
+"""`twinlock-agent bootstrap` and `twinlock-agent run`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from twinlock import __version__
+from twinlock.agent.aws import Clients, storage_prefixes
+from twinlock.agent.boot import Boot, load_boot
+from twinlock.agent.bootstrap import Surroundings, bootstrap
+from twinlock.agent.box import Box
+from twinlock.agent.channel import Channel
+from twinlock.agent.conntrack import Conntrack
+from twinlock.agent.console import failed_line, ready_line, say
+from twinlock.agent.errors import AgentError
+from twinlock.agent.interfaces import pair_address
+from twinlock.agent.metadata import instance_id
+from twinlock.agent.nft import Nft
+from twinlock.agent.record import load_record
+from twinlock.agent.run import Gateway, Outside
+from twinlock.agent.secrets import Secrets
+from twinlock.agent.state import STATE_FOLDER
+from twinlock.agent.vrrp import silences
+from twinlock.agent.wg import Wg
+from twinlock.registry.errors import RegistryError
+from twinlock.registry.store import Registry
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 done, 1 failed, 2 bad usage or boot arguments."""
+    parser = argparse.ArgumentParser(prog="twinlock-agent", description="A Twinlock gateway's own program.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=("bootstrap", "run"))
+    command: str = parser.parse_args(arguments).command
+    # The journal has the time.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    try:
+        boot = load_boot()
+    except AgentError as exc:
+        _log.error("%s", exc)
+        return 2
+    return _bootstrap(boot) if command == "bootstrap" else _run(boot)
+
+
+def _stop_at_sigterm(gateway: Gateway) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        gateway.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _bootstrap(boot: Boot) -> int:
+    aws = Clients(boot.region)
+    around = Surroundings(
+        registry=Registry(boot.registry_table, aws.dynamodb),
+        secrets=Secrets(aws.secrets),
+        instance_id=instance_id,
+        wg=Wg(),
+        nft=Nft(),
+    )
+    try:
+        record = bootstrap(boot, around)
+    except (AgentError, RegistryError) as exc:
+        say(failed_line(boot.slot, str(exc)))
+        return 1
+    say(ready_line(boot.slot, record.service_public_key, record.way_public_key))
+    return 0
+
+
+def _run(boot: Boot) -> int:
+    aws = Clients(boot.region)
+    channel = Channel(boot.port + 4, {pair_address(boot.slots, twin.slot): twin.slot for twin in boot.twins})
+    outside = Outside(
+        registry=Registry(boot.registry_table, aws.dynamodb),
+        leases=Registry(boot.registry_table, aws.leases),
+        storage_prefixes=lambda: storage_prefixes(aws.ec2, boot.storage_prefix_list),
+        box=Box(Wg(), Nft(), Conntrack()),
+        state_file=STATE_FOLDER / "state.json",
+        say=channel.say,
+        listen=channel.listen,
+        silences=lambda: silences(boot.slot),
+    )
+    try:
+        gateway = Gateway(boot, load_record(STATE_FOLDER), outside)
+        _stop_at_sigterm(gateway)
+        gateway.run()
+    except (AgentError, RegistryError) as exc:
+        _log.error("%s", exc)
+        return 1
+    return 0

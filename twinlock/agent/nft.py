@@ -1,0 +1,59 @@
+"""The only file that runs `nft`: JSON transactions, all or nothing. Values go in as JSON, never as nft's own text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from twinlock.agent.command import Run, run
+from twinlock.agent.errors import CommandFailed
+
+TABLE = "twinlock"
+Json = str | int | Mapping[str, "Json"] | Sequence["Json"]
+
+
+def add_elements(name: str, elements: Sequence[Json]) -> Json:
+    return {"add": {"element": {"family": "inet", "table": TABLE, "name": name, "elem": elements}}}
+
+
+def delete_elements(name: str, elements: Sequence[Json]) -> Json:
+    return {"delete": {"element": {"family": "inet", "table": TABLE, "name": name, "elem": elements}}}
+
+
+def flush_set(name: str) -> Json:
+    return {"flush": {"set": {"family": "inet", "table": TABLE, "name": name}}}
+
+
+def flush_chain(name: str) -> Json:
+    return {"flush": {"chain": {"family": "inet", "table": TABLE, "name": name}}}
+
+
+def prefix(cidr: str) -> Json:
+    """A network as nft's JSON has it; `cidr` comes from ipaddress, so its form is certain."""
+    address, _, length = cidr.partition("/")
+    return {"prefix": {"addr": address, "len": int(length)}}
+
+
+class Nft:
+    def __init__(self, runner: Run = run) -> None:
+        self._run = runner
+
+    def transaction(self, commands: Sequence[Json]) -> None:
+        """All of the commands, or none of them."""
+        if commands:
+            self._run(("nft", "-j", "-f", "-"), json.dumps({"nftables": commands}))
+
+    def transaction_and_list(self, commands: Sequence[Json], name: str) -> bool:
+        """All of the commands, or none of them; and whether the set held anything. One process for both: listed first,
+        because nft finds no set that was changed in the same breath."""
+        listing: Json = {"list": {"set": {"family": "inet", "table": TABLE, "name": name}}}
+        return '"elem"' in self._run(("nft", "-j", "-f", "-"), json.dumps({"nftables": [listing, *commands]}))
+
+    def addresses(self, name: str) -> frozenset[str]:
+        """The elements of a set of plain addresses."""
+        answer = self._run(("nft", "-j", "list", "set", "inet", TABLE, name), "")
+        for entry in cast(Mapping[str, list[Mapping[str, object]]], json.loads(answer))["nftables"]:
+            if "set" in entry:
+                return frozenset(cast(list[str], cast(Mapping[str, object], entry["set"]).get("elem", [])))
+        raise CommandFailed(f"nft list set {name}: no set in the answer: another nft version?")

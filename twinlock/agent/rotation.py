@@ -1,0 +1,15 @@
+"""Which of a peer's two keys carries its traffic while it rotates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twinlock.agent.desired import Desired
+from twinlock.agent.wg import TunnelPeer
+from twinlock.registry.model import Peer
+
+
+def carrying(want: Desired, way: Mapping[str, TunnelPeer]) -> Mapping[str, Peer]:
+    """Whoever may be called: the old key until the new one's first handshake on its way, and never after it."""
+    done = {old for old, new in want.rotating.items() if (held := way.get(new)) is not None and held.handshake}
+    return {key: peer for key, peer in want.peers.items() if key not in done} if done else want.peers

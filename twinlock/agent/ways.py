@@ -1,0 +1,71 @@
+"""Where ways are: a gateway tells its twins where its own are, and a twin that comes back is told where its were.
+
+A client's session with a gateway that died ends only at its next rekey, up to two minutes later. So a gateway that is
+back calls its ways itself, at the addresses that its twins remember: the client's NAT has kept them open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from itertools import islice
+
+from twinlock.agent.calls import ALIVE_SECONDS
+from twinlock.agent.channel import LARGEST_WAYS, Ways
+from twinlock.agent.wg import SetPeer, TunnelPeer
+
+_DATAGRAMS = 40  # at once
+_CALLS = 200  # at once: one command
+_KEEPALIVE_SECONDS = 25
+
+
+class WayBook:
+    """Of one gateway. Holds nothing of peers that are not served, so that nonsense from a twin does not pile up."""
+
+    def __init__(self, me: str) -> None:
+        self._me = me
+        self._told: dict[str, str] = {}
+        self._remembered: dict[str, dict[str, str]] = {}
+        self._to_tell: deque[Ways] = deque()
+        self._to_call: dict[str, str] = {}
+
+    def returned(self, slot: str) -> None:
+        """A twin is heard (again): it knows nothing, neither of its own ways nor of this gateway's."""
+        self._told.clear()
+        self._to_tell.extend(_datagrams(self._me, slot, self._remembered.get(slot, {})))
+
+    def learn(self, ways: Ways, served: Collection[str]) -> None:
+        known = {key: end for key, end in ways.ends.items() if key in served}
+        if ways.of == self._me:
+            self._to_call.update(known)
+        elif ways.of == ways.slot:
+            self._remembered.setdefault(ways.slot, {}).update(known)
+
+    def news(self, way: Mapping[str, TunnelPeer], now: float) -> list[Ways]:
+        """What the twins are to be told now: what a returned one asked for, then this gateway's own changes."""
+        told = [self._to_tell.popleft() for _ in range(min(_DATAGRAMS, len(self._to_tell)))]
+        changed = (
+            (key, peer.endpoint)
+            for key, peer in way.items()
+            if peer.endpoint and now - peer.handshake < ALIVE_SECONDS and self._told.get(key) != peer.endpoint
+        )
+        mine = dict(islice(changed, _DATAGRAMS * LARGEST_WAYS))
+        self._told.update(mine)
+        return told + _datagrams(self._me, self._me, mine)
+
+    def calls(self, way: Mapping[str, TunnelPeer], now: float) -> list[SetPeer]:
+        """Ways of this gateway that its twins remember and that nobody has opened since."""
+        due: list[SetPeer] = []
+        while self._to_call and len(due) < _CALLS:
+            key, end = self._to_call.popitem()
+            if key in way and now - way[key].handshake >= ALIVE_SECONDS:
+                due.append(SetPeer(public_key=key, endpoint=end, keepalive=_KEEPALIVE_SECONDS))
+        return due
+
+
+def _datagrams(slot: str, of: str, ends: Mapping[str, str]) -> list[Ways]:
+    left = iter(ends.items())
+    found: list[Ways] = []
+    while some := dict(islice(left, LARGEST_WAYS)):
+        found.append(Ways(slot=slot, of=of, ends=some))
+    return found

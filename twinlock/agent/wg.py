@@ -1,0 +1,121 @@
+"""The only file that runs `wg` and `wg-quick`: what an interface holds, and changes of single peers.
+
+Never syncconf: it takes seconds with many peers, and loses their packets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar, cast
+
+from twinlock.agent.command import Run, run
+from twinlock.agent.errors import CommandFailed
+
+_BATCH = 200  # peers of one command: an argument list has an end
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunnelPeer:
+    """One line of `wg show INTERFACE dump`, without the pre-shared key."""
+
+    public_key: str
+    endpoint: str | None  # "192.0.2.1:1234" or "[2001:db8::1]:1234"
+    allowed_ips: tuple[str, ...]
+    handshake: int  # epoch seconds, 0: never
+    received: int  # bytes
+    sent: int
+    keepalive: int  # seconds, 0: off
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPeer:
+    """Adds a peer, or changes what is given of it."""
+
+    public_key: str
+    allowed_ips: tuple[str, ...] = ()
+    endpoint: str | None = None
+    keepalive: int | None = None
+
+
+class Wg:
+    def __init__(self, runner: Run = run) -> None:
+        self._run = runner
+
+    def interfaces(self) -> frozenset[str]:
+        return frozenset(self._run(("wg", "show", "interfaces"), "").split())
+
+    def peers(self, interface: str) -> dict[str, TunnelPeer]:
+        """By public key."""
+        return parse_dump(self._run(("wg", "show", interface, "dump"), ""))
+
+    def set_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
+        for some in _batches(peers):
+            self._run(("wg", "set", interface, *(word for peer in some for word in _words(peer))), "")
+
+    def renew_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
+        """Removes each and adds it again, in one command: its old session is forgotten."""
+        for some in _batches(peers):
+            words = (word for peer in some for word in ("peer", peer.public_key, "remove", *_words(peer)))
+            self._run(("wg", "set", interface, *words), "")
+
+    def remove_peers(self, interface: str, public_keys: Iterable[str]) -> None:
+        for some in _batches(public_keys):
+            self._run(("wg", "set", interface, *(word for key in some for word in ("peer", key, "remove"))), "")
+
+    def up(self, interface: str) -> None:
+        """From /etc/wireguard/INTERFACE.conf; nothing happens if it is up.
+
+        One that is there without being up was left by a wg-quick that died (it sets that last): it is made anew.
+        """
+        if interface not in self._links_up():
+            self.down(interface)
+            self._run(("wg-quick", "up", interface), "")
+
+    def down(self, interface: str) -> None:
+        if interface in self.interfaces():
+            self._run(("wg-quick", "down", interface), "")
+
+    def _links_up(self) -> frozenset[str]:
+        links = cast(list[Mapping[str, str]], json.loads(self._run(("ip", "-j", "link", "show", "up"), "")))
+        return frozenset(link["ifname"] for link in links if link)  # one that is not up is {}
+
+
+def _batches(things: Iterable[T]) -> Iterator[list[T]]:
+    left = iter(things)
+    while some := list(islice(left, _BATCH)):
+        yield some
+
+
+def _words(peer: SetPeer) -> Sequence[str]:
+    words = ["peer", peer.public_key, "allowed-ips", ",".join(peer.allowed_ips)]
+    if peer.endpoint is not None:
+        words += ["endpoint", peer.endpoint]
+    if peer.keepalive is not None:
+        words += ["persistent-keepalive", str(peer.keepalive)]
+    return words
+
+
+def parse_dump(text: str) -> dict[str, TunnelPeer]:
+    """The peers in the text of `wg show INTERFACE dump`. Its first line holds the private key: it is not looked at."""
+    lines = text.splitlines()[1:]
+    return {peer.public_key: peer for peer in map(_peer, lines)}
+
+
+def _peer(line: str) -> TunnelPeer:
+    words = line.split("\t")
+    if len(words) != 8:
+        raise CommandFailed(f"wg show dump: a line of {len(words)} words where 8 are expected: another wg version?")
+    key, _, endpoint, allowed, handshake, received, sent, keepalive = words
+    return TunnelPeer(
+        public_key=key,
+        endpoint=None if endpoint == "(none)" else endpoint,
+        allowed_ips=() if allowed == "(none)" else tuple(allowed.split(",")),
+        handshake=int(handshake),
+        received=int(received),
+        sent=int(sent),
+        keepalive=0 if keepalive == "off" else int(keepalive),
+    )

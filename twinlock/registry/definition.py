@@ -1,0 +1,200 @@
+"""What an environment is, as its gateways and the command see it: the arrow from the program to both.
+
+The program writes it as one JSON document into the registry (keys.DEFINITION) and a pointer to it into the discovery
+record (SSM Parameter Store, /twinlock/ENVIRONMENT/discovery). Standard library only: gateways read it too.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal, cast
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A destination that a tenant may reach."""
+
+    name: str
+    cidr: str
+    port: int
+    protocol: Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """Who shares a range of tunnel addresses and a set of destinations."""
+
+    name: str
+    range: str  # CIDR, inside the tunnel's
+    approval: Literal["manual", "auto"]
+    approvers: int
+    storage: bool  # the storage endpoint's prefixes, TCP 443
+    services: tuple[Service, ...]
+    cidrs: tuple[str, ...]  # whole networks, any port
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A place for a gateway that outlives gateways."""
+
+    name: str  # "a", "b", …
+    zone: str
+    public_address: str  # IPv4, the way's endpoint
+    private_address: str  # IPv4, inside the network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """An environment. Addresses are text as `ipaddress` writes them; mtu in bytes."""
+
+    environment: str
+    region: str
+    tunnel_range: str
+    gateway_address: str  # the service's own address inside the tunnel, on every gateway
+    port: int  # the one public UDP port
+    mtu: int
+    buckets: tuple[str, ...]
+    tenants: tuple[Tenant, ...]
+    slots: tuple[Slot, ...]
+
+
+class DefinitionError(ValueError):
+    """The text is not a definition that this version can read; says where."""
+
+
+def definition_to_json(definition: Definition) -> str:
+    """One line of JSON, the same text for the same definition."""
+    return json.dumps({"version": VERSION, **asdict(definition)}, sort_keys=True, separators=(",", ":"))
+
+
+def definition_from_json(text: str) -> Definition:
+    """The exact opposite of definition_to_json. Raises DefinitionError for anything else."""
+    try:
+        document: object = json.loads(text)
+    except ValueError as exc:
+        raise DefinitionError(f"the definition is not JSON: {exc}") from exc
+    fields = _object(document, "definition")
+    version = fields.pop("version", None)
+    if version != VERSION:
+        raise DefinitionError(f"the definition is of version {version}, this program reads {VERSION}: update it")
+    definition = _definition(_exactly(Definition, fields, "definition"))
+    _check_addresses(definition)
+    return definition
+
+
+def _definition(fields: dict[str, object]) -> Definition:
+    return Definition(
+        environment=_text(fields, "environment"),
+        region=_text(fields, "region"),
+        tunnel_range=_text(fields, "tunnel_range"),
+        gateway_address=_text(fields, "gateway_address"),
+        port=_number(fields, "port"),
+        mtu=_number(fields, "mtu"),
+        buckets=_texts(fields, "buckets"),
+        tenants=tuple(_tenant(entry) for entry in _list(fields, "tenants")),
+        slots=tuple(_slot(entry) for entry in _list(fields, "slots")),
+    )
+
+
+def _tenant(value: object) -> Tenant:
+    fields = _exactly(Tenant, _object(value, "tenant"), "tenant")
+    approval, storage = _text(fields, "approval"), fields["storage"]
+    if approval != "manual" and approval != "auto":
+        raise DefinitionError(f"tenant {fields['name']}: approval is manual or auto, not {approval}")
+    if not isinstance(storage, bool):
+        raise DefinitionError(f"tenant {fields['name']}: storage is true or false")
+    return Tenant(
+        name=_text(fields, "name"),
+        range=_text(fields, "range"),
+        approval=approval,
+        approvers=_number(fields, "approvers"),
+        storage=storage,
+        services=tuple(_service(entry) for entry in _list(fields, "services")),
+        cidrs=_texts(fields, "cidrs"),
+    )
+
+
+def _service(value: object) -> Service:
+    fields = _exactly(Service, _object(value, "service"), "service")
+    protocol = _text(fields, "protocol")
+    if protocol != "tcp" and protocol != "udp":
+        raise DefinitionError(f"service {fields['name']}: protocol is tcp or udp, not {protocol}")
+    return Service(
+        name=_text(fields, "name"), cidr=_text(fields, "cidr"), port=_number(fields, "port"), protocol=protocol
+    )
+
+
+def _slot(value: object) -> Slot:
+    fields = _exactly(Slot, _object(value, "slot"), "slot")
+    return Slot(
+        name=_text(fields, "name"),
+        zone=_text(fields, "zone"),
+        public_address=_text(fields, "public_address"),
+        private_address=_text(fields, "private_address"),
+    )
+
+
+def _check_addresses(definition: Definition) -> None:
+    try:
+        tunnel = IPv4Network(definition.tunnel_range)
+        if IPv4Address(definition.gateway_address) not in tunnel:
+            raise DefinitionError(f"gateway_address {definition.gateway_address} is not inside {tunnel}")
+        for slot in definition.slots:
+            for address in (slot.public_address, slot.private_address):
+                IPv4Address(address)
+        for tenant in definition.tenants:
+            if not IPv4Network(tenant.range).subnet_of(tunnel):
+                raise DefinitionError(f"tenant {tenant.name}: range {tenant.range} is not inside {tunnel}")
+            for cidr in (*tenant.cidrs, *(service.cidr for service in tenant.services)):
+                IPv4Network(cidr)
+    except ValueError as exc:
+        raise exc if isinstance(exc, DefinitionError) else DefinitionError(f"the definition: {exc}") from exc
+
+
+def _exactly(
+    kind: type[Definition | Tenant | Service | Slot], found: dict[str, object], where: str
+) -> dict[str, object]:
+    wanted = {field.name for field in dataclass_fields(kind)}
+    if found.keys() != wanted:
+        missing, unknown = sorted(wanted - found.keys()), sorted(found.keys() - wanted)
+        raise DefinitionError(f"{where}: missing {missing}, unknown {unknown}")
+    return found
+
+
+def _object(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise DefinitionError(f"{where} should be an object")
+    return dict(cast(dict[str, object], value))
+
+
+def _list(fields: dict[str, object], name: str) -> list[object]:
+    value = fields[name]
+    if not isinstance(value, list):
+        raise DefinitionError(f"{name} should be a list")
+    return cast(list[object], value)
+
+
+def _text(fields: dict[str, object], name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str):
+        raise DefinitionError(f"{name} should be text")
+    return value
+
+
+def _texts(fields: dict[str, object], name: str) -> tuple[str, ...]:
+    entries = _list(fields, name)
+    if not all(isinstance(entry, str) for entry in entries):
+        raise DefinitionError(f"{name} should be a list of texts")
+    return tuple(cast(list[str], entries))
+
+
+def _number(fields: dict[str, object], name: str) -> int:
+    value = fields[name]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise DefinitionError(f"{name} should be a whole number")
+    return value

@@ -1,0 +1,210 @@
+"""The registry's items and the types of model.py, in both directions: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twinlock.registry import keys
+from twinlock.registry.errors import Corrupt
+from twinlock.registry.model import GatewayRecord, Identity, Peer, ShardLease, State
+from twinlock.registry.table import Item, Key, Value, flag, key_of, number, numbers, text, texts
+
+_DAY = 86_400
+CHANGES_KEPT = 7 * _DAY
+_EXPIRED_KEPT = 7 * _DAY
+_SLACK = 3600  # beyond its quarantine, before the table deletes a lease
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A tunnel address that is held for a peer."""
+
+    address: str
+    name: str
+    public_key: str
+    held_until: int | None  # None: as long as the peer is there
+
+
+def peer_item(partition: str, peer: Peer) -> dict[str, Value]:
+    """A pending or approved peer, in the given partition."""
+    return {keys.PARTITION: partition, keys.SORT: peer.name, **_peer_fields(peer)}
+
+
+def revoked_item(peer: Peer, by: str, at: int) -> dict[str, Value]:
+    """For ever, or for as long as the peer would have been there: after that its end keeps it out."""
+    key = {keys.PARTITION: keys.revoked(peer.tenant), keys.SORT: revoked_sort(peer)}
+    return {**key, **_peer_fields(peer), "revoked_by": by, "revoked_at": at}
+
+
+def revoked_sort(peer: Peer) -> str:
+    return f"{peer.name}#{peer.public_key}"
+
+
+def peer_from(item: Item, now: int) -> Peer:
+    """Of any state. Raises Corrupt."""
+    partition, sort = key_of(item)
+    kind, _, tenant = partition.partition("#")
+    expires_at = number(item, "expires_at") if "expires_at" in item else None
+    states: dict[str, State] = {"pending": "pending", "peer": "approved", "revoked": "revoked"}
+    if kind not in states or not tenant:
+        raise Corrupt(f"registry item ({partition}, {sort}) is not a peer")
+    state = states[kind]
+    retires_at = number(item, "revoked_at") if state == "revoked" else None
+    if retires_at is not None and retires_at > now:
+        state = "approved"  # rotated away, and accepted for a while
+    else:
+        retires_at = None
+    if state != "revoked" and expires_at is not None and expires_at <= now:
+        state = "expired"
+    return Peer(
+        tenant=tenant,
+        name=sort.partition("#")[0],
+        public_key=text(item, "public_key"),
+        address=text(item, "address"),
+        state=state,
+        enrolled_by=text(item, "enrolled_by"),
+        enrolled_at=number(item, "enrolled_at"),
+        approved_by=texts(item, "approved_by"),
+        expires_at=expires_at,
+        replaces=text(item, "replaces") if "replaces" in item else None,
+        grace=number(item, "grace") if "grace" in item else 0,
+        retires_at=retires_at,
+    )
+
+
+def attestation_item(key: Key, peer: Peer) -> dict[str, Value]:
+    """That whoever may write this key wants this peer with this address until this time, and no other."""
+    item: dict[str, Value] = {keys.PARTITION: key[0], keys.SORT: key[1], "address": peer.address}
+    return item | _end(peer)
+
+
+def attests(item: Item | None, peer: Peer) -> bool:
+    return item is not None and item.get("address") == peer.address and item.get("expires_at", None) == peer.expires_at
+
+
+def subject(peer: Peer) -> str:
+    """What an attestation is about: the sort key."""
+    return f"{peer.tenant}#{peer.name}#{peer.public_key}"
+
+
+def lease_item(tenant: str, lease: Lease, quarantine: int) -> dict[str, Value]:
+    item: dict[str, Value] = {
+        keys.PARTITION: keys.address_lease(tenant),
+        keys.SORT: lease.address,
+        "name": lease.name,
+        "public_key": lease.public_key,
+    }
+    if lease.held_until is not None:
+        item |= {"held_until": lease.held_until, keys.TTL: lease.held_until + quarantine + _SLACK}
+    return item
+
+
+def lease_from(item: Item) -> Lease:
+    held_until = number(item, "held_until") if "held_until" in item else None
+    return Lease(key_of(item)[1], text(item, "name"), text(item, "public_key"), held_until)
+
+
+def change_sort(generation: int) -> str:
+    return f"{generation:012d}"
+
+
+def change_item(tenant: str, generation: int, names: tuple[str, ...], now: int) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.change(tenant),
+        keys.SORT: change_sort(generation),
+        "names": names,
+        keys.TTL: now + CHANGES_KEPT,
+    }
+
+
+def gateway_item(record: GatewayRecord) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.gateway(record.slot),
+        keys.SORT: "record",
+        "slot": record.slot,
+        "instance_id": record.instance_id,
+        "zone": record.zone,
+        "private_address": record.private_address,
+        "public_address": record.public_address,
+        "service_public_key": record.service_public_key,
+        "way_public_key": record.way_public_key,
+        "pair_public_key": record.pair_public_key,
+        "agent_version": record.agent_version,
+        "agent_sha256": record.agent_sha256,
+        "booted_at": record.booted_at,
+        "heartbeat_at": record.heartbeat_at,
+        "applied": record.applied,
+        "storage_prefixes": record.storage_prefixes,
+        "serving": record.serving,
+    }
+
+
+def gateway_from(item: Item) -> GatewayRecord:
+    return GatewayRecord(
+        slot=text(item, "slot"),
+        instance_id=text(item, "instance_id"),
+        zone=text(item, "zone"),
+        private_address=text(item, "private_address"),
+        public_address=text(item, "public_address"),
+        service_public_key=text(item, "service_public_key"),
+        way_public_key=text(item, "way_public_key"),
+        pair_public_key=text(item, "pair_public_key"),
+        agent_version=text(item, "agent_version"),
+        agent_sha256=text(item, "agent_sha256"),
+        booted_at=number(item, "booted_at"),
+        heartbeat_at=number(item, "heartbeat_at"),
+        applied=numbers(item, "applied"),
+        storage_prefixes=texts(item, "storage_prefixes"),
+        serving=flag(item, "serving"),
+    )
+
+
+def identity_item(identity: Identity) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.IDENTITY,
+        keys.SORT: identity.name,
+        "public_key": identity.public_key,
+        "secret_version": identity.secret_version,
+        "claimed_at": identity.claimed_at,
+    }
+
+
+def identity_from(item: Item) -> Identity:
+    return Identity(
+        name=key_of(item)[1],
+        public_key=text(item, "public_key"),
+        secret_version=text(item, "secret_version"),
+        claimed_at=number(item, "claimed_at"),
+    )
+
+
+def shard_item(lease: ShardLease) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.shard(lease.shard),
+        keys.SORT: "lease",
+        "shard": lease.shard,
+        "owner": lease.owner,
+        "until_ms": lease.until_ms,
+    }
+
+
+def shard_from(item: Item) -> ShardLease:
+    return ShardLease(shard=number(item, "shard"), owner=text(item, "owner"), until_ms=number(item, "until_ms"))
+
+
+def _peer_fields(peer: Peer) -> dict[str, Value]:
+    return {
+        "public_key": peer.public_key,
+        "address": peer.address,
+        "enrolled_by": peer.enrolled_by,
+        "enrolled_at": peer.enrolled_at,
+        "approved_by": peer.approved_by,
+        **_end(peer),
+        **({} if peer.replaces is None else {"replaces": peer.replaces, "grace": peer.grace}),
+    }
+
+
+def _end(peer: Peer) -> dict[str, Value]:
+    if peer.expires_at is None:
+        return {}
+    return {"expires_at": peer.expires_at, keys.TTL: peer.expires_at + _EXPIRED_KEPT}

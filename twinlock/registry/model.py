@@ -1,0 +1,98 @@
+"""What the registry holds, as its readers and writers see it. Times are epoch seconds unless the name says ms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["pending", "approved", "revoked", "expired"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """Someone or something that may use the environment, or asks to, or once did."""
+
+    tenant: str
+    name: str
+    public_key: str  # base64 of 32 bytes
+    address: str  # IPv4 inside the tenant's range, without a prefix length
+    state: State  # "expired" is computed from expires_at, never written
+    enrolled_by: str  # AWS unique user id, as sts:GetCallerIdentity's UserId
+    enrolled_at: int
+    approved_by: tuple[str, ...]  # the same kind of ids, in the order of approval
+    expires_at: int | None  # None: stays until revoked
+    replaces: str | None = None  # the public key that this one was rotated from
+    grace: int = 0  # seconds that the replaced key is accepted for, from the approval on
+    retires_at: int | None = None  # of a key that was rotated away: accepted until then
+
+    @property
+    def ends_at(self) -> int | None:
+        """When it is no longer to be served, as far as that is known now."""
+        return min((at for at in (self.expires_at, self.retires_at) if at is not None), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A peer as somebody asks for it."""
+
+    name: str
+    public_key: str
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who changes the registry: IAM lets `user_id` alone write under its own keys, the rest is for reading."""
+
+    user_id: str  # as sts:GetCallerIdentity's UserId, which is ${aws:userid}
+    arn: str
+    host: str  # the name of the machine that the command ran on
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRecord:
+    """What a slot's gateway says of itself; `heartbeat_at` tells how old it is."""
+
+    slot: str
+    instance_id: str
+    zone: str
+    private_address: str
+    public_address: str
+    service_public_key: str
+    way_public_key: str
+    pair_public_key: str
+    agent_version: str
+    agent_sha256: str
+    booted_at: int
+    heartbeat_at: int
+    applied: Mapping[str, int]  # tenant -> the generation that the gateway has made true
+    storage_prefixes: tuple[str, ...]  # CIDRs of the storage endpoint
+    serving: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who won the race for an identity ("service", "way#SLOT")."""
+
+    name: str
+    public_key: str
+    secret_version: str  # the secret's version id that holds the private half
+    claimed_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchWish:
+    """Somebody asked that a slot's gateway serve; another time is another wish."""
+
+    to: str
+    asked_ms: int  # epoch milliseconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardLease:
+    """Who serves a shard, and until when it is known to."""
+
+    shard: int
+    owner: str  # the slot
+    until_ms: int  # epoch milliseconds
