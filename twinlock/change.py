@@ -1,0 +1,119 @@
+"""What a deployment says while it runs, and what it has done: plain values, without Pulumi."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Action = Literal["create", "update", "replace", "delete", "read", "same"]
+
+# Losing one of these loses data: a replacement is a deletion.
+HOLD_DATA = (
+    "aws:s3/bucket:Bucket",
+    "aws:dynamodb/table:Table",
+    "aws:kms/key:Key",
+    "aws:secretsmanager/secret:Secret",
+)
+# The engine's steps -> what they mean. A replacement is several steps of which one is counted.
+ACTIONS: Mapping[str, Action] = {
+    "create": "create",
+    "update": "update",
+    "replace": "replace",
+    "delete": "delete",
+    "read": "read",
+    "same": "same",
+    "import": "create",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceChange:
+    """`properties`: what differs, as the provider names it."""
+
+    action: Action
+    urn: str
+    properties: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> str:
+        return self.urn.split("::")[2].split("$")[-1]
+
+    @property
+    def name(self) -> str:
+        return self.urn.split("::", 3)[3]
+
+    @property
+    def loses_data(self) -> bool:
+        return self.action in ("replace", "delete") and self.type in HOLD_DATA
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The engine begins with a resource; in a preview this is all that is said of it."""
+
+    change: ResourceChange
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    change: ResourceChange
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    urn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """`urn` is empty where it is about no resource."""
+
+    severity: Literal["info", "warning", "error"]
+    text: str
+    urn: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Of the policy pack."""
+
+    rule: str
+    level: str
+    text: str
+    urn: str
+
+
+Event = Started | Done | Failed | Message | Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that one operation did, or in a preview would do."""
+
+    changes: tuple[ResourceChange, ...]
+    messages: tuple[Message, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def changed(self) -> tuple[ResourceChange, ...]:
+        """Resources of the cloud that do not stay as they are; components are only names."""
+        return tuple(
+            one
+            for one in self.changes
+            if one.action not in ("same", "read") and not one.type.startswith(("pulumi:", "twinlock:"))
+        )
+
+    def counts(self) -> dict[Action, int]:
+        return dict(Counter(one.action for one in self.changed))
+
+
+def report(events: Sequence[Event]) -> Report:
+    """Each resource once, in the order of its first event."""
+    changes = {event.change.urn: event.change for event in events if isinstance(event, Started)}
+    return Report(
+        changes=tuple(changes.values()),
+        messages=tuple(event for event in events if isinstance(event, Message)),
+        findings=tuple(event for event in events if isinstance(event, Finding)),
+    )

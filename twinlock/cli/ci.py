@@ -1,0 +1,94 @@
+"""`twinlock ci`: what pipelines run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from twinlock.cli import screen
+from twinlock.cli.client_file import client_file
+from twinlock.cli.cloud import Environment
+from twinlock.cli.options import EnvironmentName, TenantName, chosen, duration
+from twinlock.cli.private_key import make_private_key
+from twinlock.cli.temporary_peer import Stopped, fresh_name, stoppable, temporary_peer, wait_for_gateways
+from twinlock.cli.tunnel import check_tools, tunnel, wait_for_handshake
+
+app = typer.Typer(no_args_is_help=True, help="What pipelines run.")
+
+_GRACE_SECONDS = 10  # for the command to end by itself once it was asked to
+
+
+@app.command(epilog="Example: twinlock -e prod ci run --tenant ci --ttl 30m -- make integration-test")
+def run(
+    ctx: typer.Context,
+    command: Annotated[list[str], typer.Argument(help="What to run, after --.", metavar="COMMAND…")],
+    tenant: TenantName,
+    ttl: Annotated[str, typer.Option(help="Shut out after this even if nothing revokes it: 30m, 2h.")] = "30m",
+    netns: Annotated[bool, typer.Option("--netns", help="Only the command uses the tunnel, and nothing else.")] = False,
+    wait: Annotated[str, typer.Option(help="How long to wait for the gateways.")] = "60s",
+    environment: EnvironmentName = None,
+) -> None:
+    """Run a command with a tunnel of its own: enrolled before it, revoked after it, its exit code is this one's."""
+    scope, seconds, patience = chosen(ctx, environment, False), duration(ttl), duration(wait)
+    check_tools()
+    opened = scope.open()
+    with stoppable() as shield:
+        try:
+            code = _run(opened, tenant, seconds, patience, command, netns=netns, shield=shield)
+        except Stopped as stopped:
+            code = 128 + stopped.number
+    raise typer.Exit(code)
+
+
+def _run(
+    opened: Environment,
+    tenant: str,
+    ttl: int,
+    patience: int,
+    command: Sequence[str],
+    *,
+    netns: bool,
+    shield: Callable[[], None],
+) -> int:
+    name, key = fresh_name(), make_private_key()
+    with temporary_peer(opened, tenant, name, key, ttl, shield) as peer:
+        screen.show_note(f"{name} has {peer.address} until {screen.moment(peer.expires_at)}")
+        wait_for_gateways(opened, tenant, patience)
+        file = client_file(opened, tenant, name, key)
+        with tunnel(name, file, key, namespace=netns) as made:
+            try:
+                wait_for_handshake(made, file.service_public_key, patience)
+                return _watch(made.inside(command))
+            finally:
+                shield()
+
+
+def _watch(argv: Sequence[str]) -> int:
+    """The command's exit code, as a shell tells it."""
+    try:
+        child = subprocess.Popen(argv)
+    except OSError as exc:
+        screen.show_error(f"can't run {argv[0]}: {exc.strerror}")
+        return 127
+    try:
+        code = child.wait()
+    except Stopped as stopped:
+        return _end(child, stopped.number)
+    return code if code >= 0 else 128 - code
+
+
+def _end(child: subprocess.Popen[bytes], number: int) -> int:
+    """Passes a signal on, and does not wait for ever."""
+    if number != signal.SIGINT or not sys.stdin.isatty():  # a terminal has told the command itself
+        child.send_signal(number)
+    try:
+        child.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    return 128 + number

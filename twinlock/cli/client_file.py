@@ -1,0 +1,53 @@
+"""A peer's client file, from what the registry holds."""
+
+from __future__ import annotations
+
+from twinlock.cli.cloud import Environment
+from twinlock.cli.private_key import PrivateKey
+from twinlock.cli.wireguard_file import ClientFile, Way, allowed_networks
+from twinlock.registry.definition import Definition, Slot
+from twinlock.registry.errors import Refused
+from twinlock.registry.model import Peer
+from twinlock.registry.store import Registry, tenant_of
+
+
+def client_file(environment: Environment, tenant: str, name: str, private_key: PrivateKey | None) -> ClientFile:
+    """Raises Refused if the peer is revoked or expired, the key is not its, or the gateways never booted."""
+    registry = environment.registry
+    definition = registry.definition()
+    rules = tenant_of(definition, tenant)
+    peer = _whose(private_key, registry.live(tenant, name)) or registry.peer(tenant, name)
+    if peer.state not in ("pending", "approved"):
+        raise Refused(f"peer {name} of tenant {tenant} is {peer.state}: a file for it would reach nothing")
+    if private_key is not None and private_key.public() != peer.public_key:
+        raise Refused(f"that private key is not the one of peer {name}, whose public key is {peer.public_key}")
+    gateways = registry.gateways(slot.name for slot in definition.slots)
+    return ClientFile(
+        environment=environment.name,
+        peer=peer,
+        mtu=definition.mtu,
+        service_public_key=_identity(registry, "service"),
+        allowed=allowed_networks(definition, rules, gateways),
+        ways=tuple(_way(registry, definition, slot) for slot in definition.slots),
+    )
+
+
+def _whose(private_key: PrivateKey | None, lives: tuple[Peer, ...]) -> Peer | None:
+    """While a peer rotates it has two keys: a file is for the one that is at hand."""
+    public = None if private_key is None else private_key.public()
+    return next((peer for peer in lives if peer.public_key == public), None)
+
+
+def _way(registry: Registry, definition: Definition, slot: Slot) -> Way:
+    return Way(
+        slot=slot.name,
+        public_key=_identity(registry, f"way#{slot.name}"),
+        endpoint=f"{slot.public_address}:{definition.port}",
+    )
+
+
+def _identity(registry: Registry, name: str) -> str:
+    identity = registry.identity(name)
+    if identity is None:
+        raise Refused(f"no gateway has made the identity {name} yet: wait until `twinlock status` shows all ready")
+    return identity.public_key

@@ -1,0 +1,90 @@
+"""A client's file for programs other than wg-quick: NetworkManager, systemd-networkd, and a picture for a phone: pure.
+
+A picture holds the private key, as the file does: whoever sees it is the peer.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+
+import segno
+
+from twinlock.cli.private_key import PrivateKey
+from twinlock.cli.wireguard_file import KEEPALIVE, ClientFile, Way
+
+_SPACE = uuid.UUID(
+    "6f0c4a56-4a41-5d0e-9f7e-0d9f3a3c2b11"
+)  # of our connections' ids, so that a new file replaces the old
+
+
+def interface_of(file: ClientFile) -> str:
+    """15 characters at most, which is what Linux takes."""
+    return f"tl-{file.environment}"[:15]
+
+
+def network_manager(file: ClientFile, key: PrivateKey) -> str:
+    """A keyfile for /etc/NetworkManager/system-connections, 0600."""
+    name = f"{file.environment}-{file.peer.name}"
+    blocks = [
+        [
+            "[connection]",
+            f"id={name}",
+            f"uuid={uuid.uuid5(_SPACE, name)}",
+            "type=wireguard",
+            f"interface-name={interface_of(file)}",
+            "autoconnect=false",
+        ],
+        ["[wireguard]", f"mtu={file.mtu}", f"private-key={key.reveal()}", "private-key-flags=0"],
+        [f"[wireguard-peer.{file.service_public_key}]", f"allowed-ips={';'.join(file.allowed)};"],
+        *(_keyfile_way(way) for way in file.ways),
+        ["[ipv4]", f"address1={file.peer.address}/32", "method=manual"],
+        ["[ipv6]", "method=disabled"],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _keyfile_way(way: Way) -> list[str]:
+    return [
+        f"[wireguard-peer.{way.public_key}]",
+        f"endpoint={way.endpoint}",
+        f"persistent-keepalive={KEEPALIVE}",
+    ]
+
+
+def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
+    """File name -> text, for /etc/systemd/network; the .netdev holds the key: 0640 root:systemd-network."""
+    name = interface_of(file)
+    netdev = [
+        ["[NetDev]", f"Name={name}", "Kind=wireguard", f"MTUBytes={file.mtu}"],
+        ["[WireGuard]", f"PrivateKey={key.reveal()}", "RouteTable=main"],
+        ["[WireGuardPeer]", f"PublicKey={file.service_public_key}", f"AllowedIPs={','.join(file.allowed)}"],
+        *(_networkd_way(way) for way in file.ways),
+    ]
+    network = [["[Match]", f"Name={name}"], ["[Network]", f"Address={file.peer.address}/32"]]
+    return {
+        f"{name}.netdev": "\n\n".join("\n".join(block) for block in netdev) + "\n",
+        f"{name}.network": "\n\n".join("\n".join(block) for block in network) + "\n",
+    }
+
+
+def _networkd_way(way: Way) -> list[str]:
+    return [
+        "[WireGuardPeer]",
+        f"PublicKey={way.public_key}",
+        f"Endpoint={way.endpoint}",
+        f"PersistentKeepalive={KEEPALIVE}",
+    ]
+
+
+def qr_terminal(text: str) -> str:
+    """Half-blocks, for a dark or a light terminal."""
+    out = io.StringIO()
+    segno.make_qr(text).terminal(out, compact=True)
+    return out.getvalue()
+
+
+def qr_png(text: str) -> bytes:
+    out = io.BytesIO()
+    segno.make_qr(text).save(out, kind="png", scale=5)
+    return out.getvalue()

@@ -1,0 +1,88 @@
+"""The command `twinlock`. Exit codes: 0 done, 1 failed, 2 bad usage, 3 refused (not allowed, not found, conflict)."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from twinlock import __version__
+from twinlock.cli import ci, gateway, lab, peer, screen
+from twinlock.cli import environment as environments
+from twinlock.cli.drift import drift
+from twinlock.cli.options import AsJson, Chosen, EnvironmentName
+from twinlock.cli.preview import preview
+from twinlock.cli.status import status
+from twinlock.registry.errors import Refused, RegistryError
+
+_FAILED, _REFUSED, _INTERRUPTED = 1, 3, 130
+
+
+class _OneLineErrors(TyperGroup):
+    """The one place where an error becomes a line and an exit code; bad usage (2) is Typer's own."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except Refused as exc:
+            screen.show_error(str(exc))
+            raise typer.Exit(_REFUSED) from exc
+        except RegistryError as exc:
+            screen.show_error(str(exc))
+            raise typer.Exit(_FAILED) from exc
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Private cloud storage through a highly available pair of WireGuard gateways.",
+    epilog="Exit codes: 0 done, 1 failed, 2 bad usage, 3 refused. Example: twinlock -e prod status",
+)
+app.add_typer(peer.app, name="peer")
+app.add_typer(ci.app, name="ci")
+app.add_typer(gateway.app, name="gateway")
+app.add_typer(environments.app, name="environment")
+app.add_typer(lab.app, name="lab")
+app.command(epilog="Example: twinlock -e prod status")(status)
+app.command(epilog="Example: twinlock -e prod preview --policy-pack policies")(preview)
+app.command(epilog="Example: twinlock -e prod drift --json")(drift)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        screen.show_text(f"twinlock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    ctx.obj = Chosen(environment, as_json)
+
+
+def main() -> None:
+    """The entry point. Never shows a traceback unless TWINLOCK_DEBUG is set."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    except Exception as exc:  # noqa: BLE001  (the last resort of a command: a line instead of a traceback)
+        if os.environ.get("TWINLOCK_DEBUG"):
+            traceback.print_exc()
+        screen.show_error(f"{type(exc).__name__}: {exc} (a defect; TWINLOCK_DEBUG=1 shows where)")
+        raise SystemExit(_FAILED) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""`twinlock peer`: who may use an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twinlock.cli import peer_bulk, screen
+from twinlock.cli.client_file import client_file
+from twinlock.cli.client_output import Form, read_file, render, used, write_all
+from twinlock.cli.options import AsJson, EnvironmentName, PeerName, TenantName, chosen, duration
+from twinlock.cli.peer_bulk import approve_listed
+from twinlock.cli.private_key import make_private_key, read_private_key, write_private
+from twinlock.cli.wireguard_file import ClientFile, aged
+from twinlock.registry.errors import Refused
+from twinlock.registry.model import Peer
+
+app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke peers, and write their files.")
+
+app.command(epilog="Example: twinlock -e prod peer apply peers.yaml")(peer_bulk.apply)
+app.command(epilog="Example: twinlock -e prod peer export --tenant red > peers.yaml")(peer_bulk.export)
+
+_STYLE = {"pending": "yellow", "approved": "green", "revoked": "red", "expired": "dim"}
+
+
+@app.command(epilog="Example: twinlock peer keygen --out laptop.key")
+def keygen(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(help="Where the private half goes, 0600.")] = Path("twinlock.key"),
+    as_json: AsJson = False,
+) -> None:
+    """Make a key pair on this machine; print the public half."""
+    key = make_private_key()
+    write_private(out, key.reveal() + "\n", replace=False)
+    if chosen(ctx, None, as_json).json:
+        screen.show_json({"public_key": key.public(), "file": str(out)})
+    else:
+        screen.show_text(key.public())
+
+
+@app.command(epilog='Example: twinlock -e prod peer enrol laptop --tenant red --public-key "$(wg pubkey < laptop.key)"')
+def enrol(
+    ctx: typer.Context,
+    name: PeerName,
+    tenant: TenantName,
+    public_key: Annotated[str, typer.Option("--public-key", "-k", help="Base64, of `peer keygen` or `wg pubkey`.")],
+    ttl: Annotated[str | None, typer.Option(help="Expires after this: 30m, 24h, 7d. Default: never.")] = None,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a peer to be let in; somebody else approves it."""
+    scope, seconds = chosen(ctx, environment, as_json), None if ttl is None else duration(ttl)
+    opened = scope.open()
+    peer = opened.registry.enrol(opened.actor(), tenant, name, public_key, seconds)
+    left = opened.registry.scarce_room(tenant)
+    if left is not None:
+        screen.show_warning(f"tenant {tenant} has {left.held} of its {left.total} addresses in use: widen its range")
+    if scope.json:
+        screen.show_json(_facts(peer))
+    elif peer.state == "pending":
+        screen.show_line(
+            f"{peer.name} is enrolled with {peer.address}, and waits for somebody else's "
+            f"[bold]twinlock peer approve {peer.name} --tenant {peer.tenant}[/]"
+        )
+    else:
+        screen.show_line(f"{peer.name} is let in with {peer.address}")
+
+
+@app.command(epilog="Example: twinlock -e prod peer approve laptop --tenant red")
+def approve(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The peer's name.", metavar="NAME", show_default=False)] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Its tenant.", metavar="TENANT")] = None,
+    file: Annotated[Path | None, typer.Option(help="Approve what this peers.yaml lists, key by key.")] = None,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let in a peer that somebody else enrolled, or all that a file lists."""
+    scope = chosen(ctx, environment, as_json)
+    if file is not None and name is None and tenant is None:
+        peers = approve_listed(scope.open(), file)
+    elif file is None and name is not None and tenant is not None:
+        opened = scope.open()
+        peers = [opened.registry.approve(opened.actor(), tenant, name)]
+    else:
+        raise typer.BadParameter("pass NAME and --tenant, or --file alone")
+    if scope.json:
+        screen.show_json({"peers": [_facts(peer) for peer in peers]} if file else _facts(peers[0]))
+        return
+    for peer in peers:
+        if peer.state == "pending":
+            screen.show_line(f"{peer.name} has {len(peer.approved_by)} approval, and needs another person's")
+        else:
+            screen.show_line(f"{peer.name} is let in with {peer.address}")
+
+
+@app.command(
+    epilog='Example: twinlock -e prod peer rotate laptop --tenant red --public-key "$(wg pubkey < new.key)" --grace 24h'
+)
+def rotate(
+    ctx: typer.Context,
+    name: PeerName,
+    tenant: TenantName,
+    public_key: Annotated[str, typer.Option("--public-key", "-k", help="The new key's public half.")],
+    grace: Annotated[str, typer.Option(help="How long the old key is accepted after the approval.")] = "24h",
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a peer a new key; the old one works until the new one is used."""
+    scope, seconds = chosen(ctx, environment, as_json), duration(grace)
+    opened = scope.open()
+    peer = opened.registry.rotate(opened.actor(), tenant, name, public_key, seconds)
+    if scope.json:
+        screen.show_json(_facts(peer))
+    elif peer.state == "pending":
+        screen.show_line(
+            f"{peer.name}'s new key waits for somebody else's "
+            f"[bold]twinlock peer approve {peer.name} --tenant {peer.tenant}[/]; the old one works on"
+        )
+    else:
+        screen.show_line(f"{peer.name} may use its new key; the old one is accepted for {grace} more")
+
+
+@app.command(epilog="Example: twinlock -e prod peer revoke laptop --tenant red")
+def revoke(
+    ctx: typer.Context, name: PeerName, tenant: TenantName, environment: EnvironmentName = None, as_json: AsJson = False
+) -> None:
+    """Shut out a peer, for ever: its key can't be enrolled again."""
+    scope = chosen(ctx, environment, as_json)
+    opened = scope.open()
+    peer = opened.registry.revoke(opened.actor(), tenant, name)
+    if scope.json:
+        screen.show_json(_facts(peer))
+    else:
+        screen.show_line(f"{peer.name} is revoked; the gateways drop it within seconds")
+
+
+@app.command("list", epilog="Example: twinlock -e prod peer list --tenant red --json")
+def list_(
+    ctx: typer.Context,
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Of this tenant alone.")] = None,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the peers of every state."""
+    scope = chosen(ctx, environment, as_json)
+    registry = scope.open().registry
+    names = [tenant] if tenant else [found.name for found in registry.definition().tenants]
+    peers = [peer for name in names for peer in registry.peers(name)]
+    if scope.json:
+        screen.show_json({"peers": [_facts(peer) for peer in peers]})
+        return
+    rows = [
+        (p.tenant, p.name, _state(p), p.address, screen.moment(p.ends_at), screen.short(p.public_key)) for p in peers
+    ]
+    screen.show_table("", ("TENANT", "NAME", "STATE", "ADDRESS", "EXPIRES", "PUBLIC KEY"), rows)
+
+
+@app.command(epilog="Example: twinlock -e prod peer show laptop --tenant red")
+def show(
+    ctx: typer.Context,
+    name: PeerName,
+    tenant: TenantName,
+    file: Annotated[Path | None, typer.Option(help="Its wg-quick file: say whether that is still right.")] = None,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of a peer, and whether its file has aged."""
+    scope = chosen(ctx, environment, as_json)
+    opened = scope.open()
+    peer = opened.registry.peer(tenant, name)
+    old = None if file is None else aged(read_file(file), client_file(opened, tenant, name, None))
+    if scope.json:
+        screen.show_json(_facts(peer) | ({} if old is None else {"aged": old}))
+        return
+    rows = (
+        ("name", peer.name),
+        ("tenant", peer.tenant),
+        ("state", _state(peer)),
+        ("address", peer.address),
+        ("public key", peer.public_key),
+        ("enrolled", f"{screen.moment(peer.enrolled_at)} by {screen.plain(peer.enrolled_by)}"),
+        ("approved by", screen.plain(", ".join(peer.approved_by)) or "nobody"),
+        ("expires", screen.moment(peer.expires_at)),
+        *([] if old is None else [("file", "; ".join(map(screen.plain, old)) or "[green]as it should be[/]")]),
+    )
+    screen.show_table("", ("", ""), rows)
+
+
+@app.command(
+    epilog="Example: twinlock -e prod peer config laptop --tenant red --private-key-file laptop.key --out tl.conf"
+)
+def config(
+    ctx: typer.Context,
+    name: PeerName,
+    tenant: TenantName,
+    private_key_file: Annotated[
+        Path | None, typer.Option(help="Filled in here, on this machine alone; it is sent nowhere.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write, 0600. Default: print it.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="For which program.")] = Form.WG_QUICK,
+    single: Annotated[bool, typer.Option("--single", help="For clients that hold but one peer.")] = False,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the file for `wg-quick` and the WireGuard apps, for NetworkManager or systemd-networkd, or as a QR code."""
+    scope = chosen(ctx, environment, as_json)
+    key = None if private_key_file is None else read_private_key(private_key_file)
+    if single:
+        raise Refused("--single needs an endpoint mode that holds one address; this environment has ways alone")
+    if form is not Form.WG_QUICK and key is None:
+        raise typer.BadParameter(f"--format {form.value} needs --private-key-file: it can't be filled in later")
+    if form is Form.PNG and out is None:
+        raise typer.BadParameter("--format png needs --out: a picture is not for a terminal")
+    file = client_file(scope.open(), tenant, name, key)
+    rendered = render(file, key, form)
+    written = [] if out is None else write_all(rendered, out)
+    if scope.json:
+        screen.show_json(_file_facts(file, rendered, written))
+    elif out is None:
+        screen.show_text("\n".join(content.decode().rstrip("\n") for content in rendered.values()))
+    else:
+        screen.show_line(
+            f"{screen.plain(', '.join(map(str, written)))} is written: {screen.plain(used(form, written))}"
+        )
+
+
+def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequence[Path]) -> dict[str, screen.Json]:
+    ways = [{"slot": way.slot, "public_key": way.public_key, "endpoint": way.endpoint} for way in file.ways]
+    facts = {"allowed": file.allowed, "mtu": file.mtu, "service_public_key": file.service_public_key, "ways": ways}
+    if not written:
+        return {**_facts(file.peer), **facts, "text": "".join(content.decode() for content in rendered.values())}
+    return {**_facts(file.peer), **facts, "file": str(written[0]), "files": [str(path) for path in written]}
+
+
+def _state(peer: Peer) -> str:
+    word = "retiring" if peer.retires_at is not None else peer.state
+    return f"[{_STYLE[peer.state]}]{word}[/]"
+
+
+def _facts(peer: Peer) -> dict[str, screen.Json]:
+    return {
+        "tenant": peer.tenant,
+        "name": peer.name,
+        "state": peer.state,
+        "address": peer.address,
+        "public_key": peer.public_key,
+        "enrolled_by": peer.enrolled_by,
+        "enrolled_at": peer.enrolled_at,
+        "approved_by": peer.approved_by,
+        "expires_at": peer.expires_at,
+        "replaces": peer.replaces,
+        "retires_at": peer.retires_at,
+    }

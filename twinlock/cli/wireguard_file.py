@@ -1,0 +1,112 @@
+"""The file that a stock WireGuard client takes, with open ways: pure.
+
+The service peer has no endpoint: whoever serves calls the client. A way to each slot keeps the client's NAT open to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, collapse_addresses
+
+from twinlock.cli.private_key import PrivateKey
+from twinlock.registry.definition import Definition, Tenant
+from twinlock.registry.errors import Refused
+from twinlock.registry.model import GatewayRecord, Peer
+
+KEEPALIVE = 25  # seconds: below the 30 s after which the shortest NAT mappings end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    slot: str
+    public_key: str
+    endpoint: str  # address:port
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientFile:
+    """All that stands in the file but the private key."""
+
+    environment: str
+    peer: Peer
+    mtu: int
+    service_public_key: str
+    allowed: tuple[str, ...]  # CIDRs, the service's own address first
+    ways: tuple[Way, ...]
+
+
+def allowed_networks(definition: Definition, tenant: Tenant, gateways: Iterable[GatewayRecord]) -> tuple[str, ...]:
+    """What the tenant may reach, as few CIDRs as it takes, after the service's own address.
+
+    Raises Refused if the tenant may reach storage and no gateway has said yet where that is.
+    """
+    prefixes = {prefix for record in gateways for prefix in record.storage_prefixes} if tenant.storage else set[str]()
+    if tenant.storage and not prefixes:
+        raise Refused("no gateway has told the storage's addresses yet: wait until `twinlock status` shows one ready")
+    wanted = (*prefixes, *tenant.cidrs, *(service.cidr for service in tenant.services))
+    networks = collapse_addresses(IPv4Network(cidr) for cidr in wanted)
+    return (f"{definition.gateway_address}/32", *(str(network) for network in networks))
+
+
+def wg_quick(file: ClientFile, private_key: PrivateKey | None) -> str:
+    """The text that `wg-quick` reads, and every app that takes its files."""
+    key = (
+        "# PrivateKey = (the private key of this peer)"
+        if private_key is None
+        else f"PrivateKey = {private_key.reveal()}"
+    )
+    interface = [
+        f"# {file.peer.name} of tenant {file.peer.tenant} in environment {file.environment}",
+        "[Interface]",
+        f"Address = {file.peer.address}/32",
+        f"MTU = {file.mtu}",
+        key,
+    ]
+    return _text(interface, *_peers(file))
+
+
+def wg_text(file: ClientFile, private_key: PrivateKey) -> str:
+    """The text that `wg setconf` reads: addresses, routes and MTU are not its business."""
+    return _text(["[Interface]", f"PrivateKey = {private_key.reveal()}"], *_peers(file))
+
+
+def _text(*blocks: Sequence[str]) -> str:
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _peers(file: ClientFile) -> list[Sequence[str]]:
+    service = [
+        "# The service. No endpoint: the gateway that serves calls.",
+        "[Peer]",
+        f"PublicKey = {file.service_public_key}",
+        f"AllowedIPs = {', '.join(file.allowed)}",
+    ]
+    return [service, *map(_way, file.ways)]
+
+
+def _way(way: Way) -> Sequence[str]:
+    return [
+        f"# The way to gateway {way.slot}.",
+        "[Peer]",
+        f"PublicKey = {way.public_key}",
+        f"Endpoint = {way.endpoint}",
+        f"PersistentKeepalive = {KEEPALIVE}",
+    ]
+
+
+def aged(text: str, file: ClientFile) -> tuple[str, ...]:
+    """What a wg-quick file says otherwise than one of today would; empty if nothing."""
+    old, new = _said(text), _said(wg_quick(file, None))
+    lost = [f"lacks {field} {value}" for field, value in sorted(new - old)]
+    return (*lost, *(f"still has {field} {value}" for field, value in sorted(old - new)))
+
+
+def _said(text: str) -> set[tuple[str, str]]:
+    """(field, value), a list's values one by one; but not what only the file's owner knows."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.lstrip().startswith("#"))
+    fields = ((name.strip(), value) for name, _, value in pairs)
+    return {(name, value.strip()) for name, values in fields if name in _KNOWN for value in values.split(",")}
+
+
+_KNOWN = frozenset({"Address", "MTU", "PublicKey", "Endpoint", "AllowedIPs", "PersistentKeepalive"})
