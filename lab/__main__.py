@@ -1,0 +1,183 @@
+"""`python -m lab up|down|status|env|shell|preview`: what `make lab` and `twinlock lab` run."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shlex
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.markup import escape
+
+from lab import life, remote
+from lab.faults import FAULTS
+from lab.paths import LAB, LOCK, REPORT
+from lab.remote import LabError
+
+console = Console(highlight=False)
+
+
+@contextmanager
+def alone(*, tidy: bool = False) -> Generator[None]:
+    """One `lab up` or `lab down` at a time in a checkout; the second says so and ends. `tidy` leaves no lock file."""
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _busy() from error
+        # Whoever was here before may have removed the file between our opening and our locking it.
+        if not LOCK.exists() or LOCK.stat().st_ino != os.fstat(lock.fileno()).st_ino:
+            raise _busy()
+        yield
+        if tidy:
+            LOCK.unlink()
+
+
+def _busy() -> LabError:
+    return LabError("another `make lab` or `make lab-down` is at work in this checkout: wait for it", 3)
+
+
+def up(words: argparse.Namespace) -> None:
+    from lab import up as job
+    from lab.report import show
+
+    _need_root()
+    with alone():
+        life.down()
+        life.start_daemon()
+        try:
+            report = job.main_job(console, {"move_seconds": words.move_seconds, "conflicts": words.conflicts})
+        except LabError as error:
+            raise LabError(f"{error}\nThe lab is left up to be looked at; its logs: {LAB}", error.code) from error
+        show(report, console)
+        console.print(
+            f"Facts for programs: {REPORT}\n"
+            "The lab is up. Look around:\n"
+            '  eval "$(.venv/bin/twinlock lab env)"; .venv/bin/twinlock --environment lab status\n'
+            "  .venv/bin/twinlock lab shell a      (a gateway; or a client: ada, bob)\n"
+            "  make lab-down                       (removes all of it)"
+        )
+
+
+def down(words: argparse.Namespace) -> None:
+    with alone(tidy=True):
+        life.down()
+    console.print("The lab is down.")
+
+
+def status(words: argparse.Namespace) -> None:
+    facts = remote.call("status")
+    if words.json:
+        print(json.dumps(facts))
+        return
+    for key, value in facts.items():  # type: ignore[union-attr]
+        console.print(f"[bold]{key}[/] {value if isinstance(value, str) else json.dumps(value)}")
+
+
+def env(words: argparse.Namespace) -> None:
+    settings: dict[str, str] = remote.call("environment")  # type: ignore[assignment]
+    if words.json:
+        print(json.dumps(settings))
+        return
+    for key, value in settings.items():
+        print(f"export {key}={shlex.quote(value)}")
+
+
+def shell(words: argparse.Namespace) -> None:
+    argv: list[str] = remote.call("shell", name=words.name, command=[word for word in words.argv if word != "--"])  # type: ignore[assignment]
+    os.execvp(argv[0], argv)  # noqa: S606 - becomes that shell
+
+
+def preview(words: argparse.Namespace) -> None:
+    from lab import deploy
+
+    with alone(tidy=True):
+        life.down()
+        life.start_daemon()
+        try:
+            remote.call("start", rootless=True, tables=False)
+            printed = deploy.preview(remote.call("environment"))  # type: ignore[arg-type]
+            print(printed, end="")
+        finally:
+            life.down()
+
+
+def fail(words: argparse.Namespace) -> None:
+    from lab.fail import fail as break_it
+
+    _need_root()
+    outage = asdict(break_it(words.what, words.during))
+    if words.json:
+        print(json.dumps(outage))
+        return
+    for key, value in outage.items():
+        console.print(f"[bold]{key}[/] {value if isinstance(value, str) else json.dumps(value)}")
+    console.print("`twinlock lab heal` mends it.")
+
+
+def heal(words: argparse.Namespace) -> None:
+    from lab.fail import heal as mend
+
+    _need_root()
+    healed = mend()
+    if words.json:
+        print(json.dumps({"healed": healed}))
+    else:
+        console.print("Nothing is broken." if healed is None else f"Mended: {healed}.")
+
+
+def _need_root() -> None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise LabError("the lab needs root on Linux; `make preview` works without", 2)
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="lab", description=__doc__)
+    commands = found.add_subparsers(required=True)
+    for name, run, text in (
+        ("up", up, "start the lab and do the main job"),
+        ("down", down, "remove all that the lab made"),
+        ("status", status, "what is running"),
+        ("env", env, 'settings for the command: eval "$(twinlock lab env)"'),
+        ("shell", shell, "a shell in a gateway (a, b) or a client (ada, bob)"),
+        ("fail", fail, "break the gateway that serves, and measure what a client loses"),
+        ("heal", heal, "mend what `fail` broke"),
+        ("preview", preview, "pulumi preview against the lab's control plane, no root needed"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        command.add_argument("--json", action="store_true", help="for programs")
+        if name == "up":
+            command.add_argument("--move-seconds", type=float, default=0.0, help="how long an elastic IP takes to move")
+            command.add_argument(
+                "--conflicts", type=float, default=0.02, help="share of transactions answered with a conflict"
+            )
+        if name == "fail":
+            command.add_argument("what", choices=sorted(FAULTS))
+            command.add_argument("--during", choices=("download", "upload", "idle"), default="idle")
+        if name == "shell":
+            command.add_argument("name")
+            command.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    return found
+
+
+def main() -> int:
+    words = parser().parse_args()
+    try:
+        words.run(words)
+    except LabError as error:
+        Console(stderr=True, highlight=False).print(f"[red]lab:[/] {escape(str(error))}", soft_wrap=True)
+        return error.code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""AWS, stood in for on one machine."""

@@ -1,0 +1,20 @@
+"""Answers every packet, in the internet's namespace: `python -m lab.echo`. What outages are measured against."""
+
+from __future__ import annotations
+
+import socket
+
+ADDRESS, PORT = "198.51.100.7", 7
+
+
+def main() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
+        echo.bind((ADDRESS, PORT))
+        print("ready", flush=True)
+        while True:
+            data, sender = echo.recvfrom(2048)
+            echo.sendto(data, sender)
+
+
+if __name__ == "__main__":
+    main()

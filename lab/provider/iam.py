@@ -1,0 +1,240 @@
+"""Roles, their inline policies, instance profiles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .api import Api
+from .ec2_tags import listed, mapped, removed
+from .json_path import at, fields, given, rows, text
+from .patience import found, while_refused
+from .policy_document import policy_rule, written
+from .resource import Change, Problem, ResourceType, Rule, words
+from .values import Json
+
+# A role that was just made is not known everywhere at once; the real provider waits 2 minutes.
+_NOT_YET, _NOT_YET_SECONDS = frozenset({"NoSuchEntity", "InvalidParameterValue"}), 120
+
+
+def _named(longest: int) -> Rule:
+    """CreateRole, CreateInstanceProfile, PutRolePolicy: characters and lengths of names."""
+
+    def rule(inputs: Json) -> Iterator[Problem]:
+        name = inputs.get("name")
+        if isinstance(name, str) and not re.fullmatch(rf"[\w+=,.@-]{{1,{longest}}}", name, re.ASCII):
+            yield Problem("name", f"1 to {longest} letters, digits and _+=,.@-, got {name}")
+
+    return rule
+
+
+def _create_role(api: Api, inputs: Json) -> str:
+    tags = listed(inputs.get("tags"))
+    api.call(
+        "iam",
+        "create_role",
+        RoleName=inputs["name"],
+        AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
+        **given(
+            Path=inputs.get("path"),
+            Description=inputs.get("description"),
+            MaxSessionDuration=inputs.get("maxSessionDuration"),
+        ),
+        **({"Tags": tags} if tags else {}),
+    )
+    return str(inputs["name"])
+
+
+def _read_role(api: Api, identifier: str, _inputs: Json) -> Json | None:
+    answer = found(lambda: api.call("iam", "get_role", RoleName=identifier))
+    if answer is None:
+        return None
+    role = fields(answer, "Role")
+    attached = api.call("iam", "list_attached_role_policies", RoleName=identifier)
+    return {
+        "arn": text(role, "Arn"),
+        "name": identifier,
+        "namePrefix": "",
+        "path": text(role, "Path"),
+        "description": text(role, "Description"),
+        "assumeRolePolicy": written(role.get("AssumeRolePolicyDocument")),
+        "maxSessionDuration": at(role, "MaxSessionDuration") or 3600,
+        "createDate": text(role, "CreateDate"),
+        "uniqueId": text(role, "RoleId"),
+        "inlinePolicies": _inline(api, identifier),
+        "managedPolicyArns": [text(policy, "PolicyArn") for policy in rows(attached, "AttachedPolicies")],
+        "forceDetachPolicies": False,
+        "tags": mapped(role.get("Tags")),
+    }
+
+
+def _inline(api: Api, role: str) -> list[Json]:
+    names = api.call("iam", "list_role_policies", RoleName=role).get("PolicyNames")
+    return [
+        {"name": name, "policy": written(at(_role_policy(api, role, str(name)), "PolicyDocument"))}
+        for name in (names if isinstance(names, list) else [])
+    ]
+
+
+def _update_role(api: Api, change: Change) -> None:
+    which = {"RoleName": change.id}
+    if "assumeRolePolicy" in change.names:
+        api.call("iam", "update_assume_role_policy", **which, PolicyDocument=change.new["assumeRolePolicy"])
+    if change.names & {"description", "maxSessionDuration"}:
+        described = {"Description": change.new.get("description", "")}
+        api.call(
+            "iam", "update_role", **which, **described, MaxSessionDuration=change.new.get("maxSessionDuration", 3600)
+        )
+    _retag(api, change, "role", which)
+
+
+def _retag(api: Api, change: Change, kind: str, which: dict[str, str]) -> None:
+    if gone := removed(change):
+        api.call("iam", f"untag_{kind}", **which, TagKeys=gone)
+    if "tags" in change.names and (tags := listed(change.new.get("tags"))):
+        api.call("iam", f"tag_{kind}", **which, Tags=tags)
+
+
+def _delete_role(api: Api, identifier: str, _state: Json) -> None:
+    """The real provider takes the role out of instance profiles first."""
+    for profile in rows(api.call("iam", "list_instance_profiles_for_role", RoleName=identifier), "InstanceProfiles"):
+        _take_out(api, text(profile, "InstanceProfileName"), identifier)
+    api.call("iam", "delete_role", RoleName=identifier)
+
+
+def _session(inputs: Json) -> Iterator[Problem]:
+    """CreateRole: 3600 to 43200 seconds."""
+    seconds = inputs.get("maxSessionDuration")
+    if isinstance(seconds, int) and not 3600 <= seconds <= 43200:
+        yield Problem("maxSessionDuration", f"3600 to 43200 seconds, got {seconds}")
+
+
+def _description(inputs: Json) -> Iterator[Problem]:
+    """CreateRole: up to 1000 characters of Latin-1 and tab, line feed, carriage return."""
+    description = inputs.get("description")
+    if isinstance(description, str) and not re.fullmatch("[\t\n\r -~\u00a1-\u00ff]{0,1000}", description):
+        yield Problem("description", "at most 1000 characters of Latin-1")
+
+
+ROLE = ResourceType(
+    token="aws:iam/role:Role",  # noqa: S106
+    create=_create_role,
+    read=_read_role,
+    update=_update_role,
+    delete=_delete_role,
+    forces_new=words("name path"),
+    in_place=words("description assumeRolePolicy maxSessionDuration tags"),
+    named="name",
+    longest_name=64,
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: trust policy 2048, inline 10240
+    rules=(_named(64), _session, _description, policy_rule("assumeRolePolicy", longest=2048)),
+)
+
+
+def _put_policy(api: Api, inputs: Json) -> str:
+    parts = {"RoleName": inputs["role"], "PolicyName": inputs["name"], "PolicyDocument": inputs["policy"]}
+    while_refused(lambda: api.call("iam", "put_role_policy", **parts), _NOT_YET, _NOT_YET_SECONDS)
+    return f"{inputs['role']}:{inputs['name']}"
+
+
+def _role_policy(api: Api, role: str, name: str) -> Json | None:
+    return found(lambda: api.call("iam", "get_role_policy", RoleName=role, PolicyName=name))
+
+
+def _read_policy(api: Api, identifier: str, _inputs: Json) -> Json | None:
+    role, _, name = identifier.partition(":")
+    answer = _role_policy(api, role, name)
+    if answer is None:
+        return None
+    return {"role": role, "name": name, "namePrefix": "", "policy": written(answer.get("PolicyDocument"))}
+
+
+def _delete_policy(api: Api, identifier: str, _state: Json) -> None:
+    role, _, name = identifier.partition(":")
+    api.call("iam", "delete_role_policy", RoleName=role, PolicyName=name)
+
+
+def _change_policy(api: Api, change: Change) -> None:
+    _put_policy(api, change.new)
+
+
+ROLE_POLICY = ResourceType(
+    token="aws:iam/rolePolicy:RolePolicy",  # noqa: S106
+    create=_put_policy,
+    read=_read_policy,
+    update=_change_policy,
+    delete=_delete_policy,
+    forces_new=words("name role"),
+    in_place=words("policy"),
+    named="name",
+    longest_name=128,
+    rules=(_named(128), policy_rule("policy", longest=10240)),
+)
+
+
+def _create_profile(api: Api, inputs: Json) -> str:
+    tags = listed(inputs.get("tags"))
+    path = given(Path=inputs.get("path"))
+    api.call(
+        "iam", "create_instance_profile", InstanceProfileName=inputs["name"], **path, **({"Tags": tags} if tags else {})
+    )
+    return str(inputs["name"])
+
+
+def _put_in(api: Api, identifier: str, inputs: Json) -> None:
+    if role := inputs.get("role"):
+        both = {"InstanceProfileName": identifier, "RoleName": role}
+        while_refused(lambda: api.call("iam", "add_role_to_instance_profile", **both), _NOT_YET, _NOT_YET_SECONDS)
+
+
+def _take_out(api: Api, profile: str, role: str) -> None:
+    both = {"InstanceProfileName": profile, "RoleName": role}
+    found(lambda: api.call("iam", "remove_role_from_instance_profile", **both))
+
+
+def _read_profile(api: Api, identifier: str, _inputs: Json) -> Json | None:
+    answer = found(lambda: api.call("iam", "get_instance_profile", InstanceProfileName=identifier))
+    if answer is None:
+        return None
+    profile = fields(answer, "InstanceProfile")
+    return {
+        "arn": text(profile, "Arn"),
+        "name": identifier,
+        "namePrefix": "",
+        "path": text(profile, "Path"),
+        "role": text(profile, "Roles", 0, "RoleName"),
+        "createDate": text(profile, "CreateDate"),
+        "uniqueId": text(profile, "InstanceProfileId"),
+        "tags": mapped(profile.get("Tags")),
+    }
+
+
+def _update_profile(api: Api, change: Change) -> None:
+    if "role" in change.names:
+        if change.old.get("role"):
+            _take_out(api, change.id, str(change.old["role"]))
+        _put_in(api, change.id, change.new)
+    _retag(api, change, "instance_profile", {"InstanceProfileName": change.id})
+
+
+def _delete_profile(api: Api, identifier: str, state: Json) -> None:
+    if role := state.get("role"):
+        _take_out(api, identifier, str(role))
+    api.call("iam", "delete_instance_profile", InstanceProfileName=identifier)
+
+
+INSTANCE_PROFILE = ResourceType(
+    token="aws:iam/instanceProfile:InstanceProfile",  # noqa: S106
+    create=_create_profile,
+    finish=_put_in,
+    read=_read_profile,
+    update=_update_profile,
+    delete=_delete_profile,
+    forces_new=words("name path"),
+    in_place=words("role tags"),
+    named="name",
+    longest_name=128,
+    rules=(_named(128),),
+)
+
+TYPES = (ROLE, ROLE_POLICY, INSTANCE_PROFILE)

@@ -1,0 +1,36 @@
+"""All types and functions of the plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from .resource import Function, ResourceType
+
+_FILES = {
+    "aws": (
+        "network endpoint security_group interface launch_template autoscaling iam iam_policy kms secretsmanager "
+        "dynamodb s3 ssm account lookups"
+    ),
+    "random": "random_values",
+}
+
+
+def resources(package: str) -> Mapping[str, ResourceType]:
+    """Token -> type."""
+    found: list[ResourceType] = []
+    for name in _FILES[package].split():
+        found += getattr(import_module(f".{name}", __package__), "TYPES", ())
+    return {kind.token: kind for kind in found}
+
+
+def functions(package: str) -> Mapping[str, Function]:
+    """Token -> function."""
+    found: list[Function] = []
+    for name in _FILES[package].split():
+        found += getattr(import_module(f".{name}", __package__), "FUNCTIONS", ())
+    return {function.token: function for function in found}
+
+
+RESOURCES = {**resources("aws"), **resources("random")}
+FUNCTIONS = {**functions("aws"), **functions("random")}

@@ -1,0 +1,62 @@
+"""Moves an object, inside a client's namespace: `python -m lab.transfer put|get BUCKET KEY BYTES [ATTEMPTS]`.
+
+Prints one JSON line. The object's bytes come from a fixed seed, so both ends know the digest without sharing a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+import time
+from collections.abc import Mapping
+from typing import IO, Protocol, cast
+
+import boto3  # pyright: ignore[reportMissingTypeStubs]
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
+
+
+class Storage(Protocol):
+    """What is used of boto3's client."""
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> Mapping[str, object]: ...  # noqa: N803
+
+    def get_object(self, *, Bucket: str, Key: str) -> Mapping[str, object]: ...  # noqa: N803
+
+
+def content(size: int) -> bytes:
+    return random.Random(20).randbytes(size)  # noqa: S311 - test data, not a secret
+
+
+def attempt(verb: str, bucket: str, key: str, size: int, attempts: int = 1) -> dict[str, object]:
+    """What happened: seconds and digest, or the refusal as the service gave it. One attempt: a refusal is an answer."""
+    settings = Config(retries={"total_max_attempts": attempts}, connect_timeout=5, read_timeout=60)
+    storage = cast(Storage, boto3.client("s3", config=settings))  # pyright: ignore[reportUnknownMemberType]
+    body = content(size) if verb == "put" else b""
+    started = time.monotonic()
+    try:
+        if verb == "put":
+            answer = storage.put_object(Bucket=bucket, Key=key, Body=body)
+        else:
+            answer = storage.get_object(Bucket=bucket, Key=key)
+            body = cast(IO[bytes], answer["Body"]).read()
+        retries = cast(Mapping[str, int], answer["ResponseMetadata"])["RetryAttempts"]
+    except ClientError as error:
+        return {"ok": False, "error": error.response["Error"]["Code"], "message": error.response["Error"]["Message"]}
+    except BotoCoreError as error:
+        return {"ok": False, "error": type(error).__name__, "message": str(error)}
+    seconds = time.monotonic() - started
+    return {
+        "ok": True,
+        "seconds": seconds,
+        "retries": retries,
+        "bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+
+
+if __name__ == "__main__":
+    verb, bucket, key, size, *attempts = sys.argv[1:]
+    print(json.dumps(attempt(verb, bucket, key, int(size), *map(int, attempts))))
