@@ -1,0 +1,83 @@
+"""From a gateway machine's start to a peer's first handshake, against the same image with nothing to do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from bench.cloud import api, boots, call, gateways, run_machine, running_lab, until
+from bench.figure import Figure
+from lab import clients, remote
+from lab import up as job
+from lab.clients import Client
+
+ROUNDS = 5
+EMPTY = "#cloud-config\n{}\n"
+FINISHED = re.compile(r"Cloud-init v\. \S+ finished at")
+# A stock client asks again only after 5 s; this one at every look, so that the figure is the gateway's.
+ASK_SECONDS = 0.1
+
+
+def measure() -> list[Figure]:
+    with running_lab() as environment:
+        address, key = job._enrol("bench", "red")  # pyright: ignore[reportPrivateUsage]
+        client = clients.connect("bench", "red", address, key, nat="none", reader=environment)
+        ours: list[float] = []
+        other: list[float] = []
+        for _ in range(ROUNDS):
+            ours.append(_replaced_gateway(environment, client))
+            other.append(_empty_machine(environment))
+    return [
+        Figure(
+            name="boot", what="machine start to a peer's first handshake, against an empty cloud-init", unit="s",
+            ours=tuple(ours), other=tuple(other), compare="ratio", bound=2.0, better="below",
+        )
+    ]  # fmt: skip
+
+
+def _replaced_gateway(environment: Mapping[str, str], client: Client) -> float:
+    """Ends the standby; its group boots another. Seconds from that one's start to a handshake with its way."""
+    standby = next(row for row in gateways(environment).values() if not row["serving"])
+    known = {boot["id"] for boot in boots()}
+    call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[standby["instance_id"]])
+    began = cast(
+        float, until(lambda: next((b["began"] for b in boots() if b["id"] not in known), None), "a replacement")
+    )
+    way, endpoint = str(standby["way_public_key"]), f"{standby['public_address']}:{_port(client, standby)}"
+    while True:
+        client.run("wg", "set", client.interface, "peer", way, "remove")
+        client.run("wg", "set", client.interface, "peer", way, "endpoint", endpoint, "persistent-keepalive", "25")
+        asked = time.monotonic()
+        while time.monotonic() - asked < ASK_SECONDS:
+            if clients.handshakes(client).get(way):
+                seconds = time.monotonic() - began
+                _wait_until_registered(environment, str(standby["slot"]), str(standby["instance_id"]))
+                return seconds
+        if time.monotonic() - began > 120:
+            raise TimeoutError("no handshake with the replacement within 120 s")
+
+
+def _began(wanted: Callable[[str], bool]) -> float | None:
+    """When the machine that is wanted was started (time.monotonic)."""
+    return next((cast(float, boot["began"]) for boot in boots() if wanted(str(boot["id"]))), None)
+
+
+def _wait_until_registered(environment: Mapping[str, str], slot: str, before: str) -> None:
+    until(lambda: gateways(environment)[slot]["instance_id"] != before or None, "the replacement registers")
+
+
+def _port(client: Client, gateway: Mapping[str, object]) -> str:
+    rows = client.run("wg", "show", client.interface, "endpoints").stdout.splitlines()
+    return next(row.rsplit(":", 1)[1] for row in rows if row.startswith(str(gateway["way_public_key"])))
+
+
+def _empty_machine(environment: Mapping[str, str]) -> float:
+    """The same image and type, in the first gateway's subnet, with nothing to do."""
+    instance = run_machine(environment, EMPTY)
+    began = until(lambda: _began(lambda machine: machine == instance), "its start")
+    until(lambda: FINISHED.search(str(remote.call("console", machine=instance))), "the end of its cloud-init")
+    seconds = time.monotonic() - began
+    call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[instance])
+    return seconds

@@ -1,0 +1,90 @@
+"""The lab that measures run in: up once, with the main job done, and its API by boto3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+from botocore.client import BaseClient  # pyright: ignore[reportMissingTypeStubs]
+from rich.console import Console
+
+from lab import clients, life, remote
+from lab import up as job
+from lab.aws.seeds import IMAGES
+
+# boto3 is not typed; measures take documents as they come.
+Document = dict[str, object]
+T = TypeVar("T")
+
+
+@contextmanager
+def running_lab() -> Generator[Mapping[str, str]]:
+    """A lab of this code, with the main job done; gives the deployer's settings. Gone afterwards."""
+    life.down()
+    life.start_daemon()
+    try:
+        job.main_job(Console(quiet=True), {"move_seconds": 0.2, "conflicts": 0.0})
+        yield cast(dict[str, str], remote.call("environment"))
+    finally:
+        life.down()
+
+
+def api(environment: Mapping[str, str], service: str) -> BaseClient:
+    import boto3  # pyright: ignore[reportMissingTypeStubs]
+
+    made = boto3.client(  # pyright: ignore[reportUnknownMemberType, reportCallIssue, reportArgumentType, reportUnknownVariableType]
+        service,
+        region_name=environment["AWS_REGION"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        verify=environment["AWS_CA_BUNDLE"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    return cast(BaseClient, made)
+
+
+def call(client: BaseClient, action: str, **parameters: object) -> Document:
+    """One call by its name in the API."""
+    return cast(Document, client._make_api_call(action, parameters))  # pyright: ignore
+
+
+def run_machine(environment: Mapping[str, str], user_data: str, **more: object) -> str:
+    """A machine of the gateways' image and type in a gateway's subnet; its id."""
+    ec2 = api(environment, "ec2")
+    image = next(image.ami_id for image in IMAGES if image.architecture == "arm64")
+    place: Document = {"SubnetId": gateway_interface(environment)["SubnetId"]}
+    made = call(
+        ec2, "RunInstances", ImageId=image, InstanceType="t4g.small", MinCount=1, MaxCount=1, UserData=user_data,
+        MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1}, **{**place, **more},
+    )  # fmt: skip
+    return str(cast(list[Document], made["Instances"])[0]["InstanceId"])
+
+
+def gateway_interface(environment: Mapping[str, str]) -> Document:
+    """The interface of the gateway in slot a, as the API describes it."""
+    instance = gateways(environment)["a"]["instance_id"]
+    only = [{"Name": "attachment.instance-id", "Values": [instance]}]
+    found = call(api(environment, "ec2"), "DescribeNetworkInterfaces", Filters=only)
+    return cast(list[Document], found["NetworkInterfaces"])[0]
+
+
+def gateways(environment: Mapping[str, str]) -> dict[str, Mapping[str, object]]:
+    """Each slot's record as the command tells it."""
+    rows = cast(list[Mapping[str, object]], clients.twinlock(environment, "gateway", "list")["gateways"])
+    return {str(row["slot"]): row for row in rows}
+
+
+def boots() -> list[Mapping[str, object]]:
+    return cast(list[Mapping[str, object]], cast(Document, remote.call("status"))["machines"])
+
+
+def until(find: Callable[[], T | None], what: str, seconds: float = 90) -> T:
+    """What `find` gives at last; looks every 10 ms."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (found := find()) is not None:
+            return found
+        time.sleep(0.01)
+    raise TimeoutError(f"{what}: not within {seconds} s")

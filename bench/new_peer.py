@@ -1,0 +1,168 @@
+"""One new peer on a gateway that has 10, and on one that has 10,000; and what the others notice of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from bench.cloud import Document, api, call, gateways, running_lab, until
+from bench.figure import Figure
+from lab import clients, remote
+from lab.clients import Client
+from lab.paths import MARK
+
+FEW, MANY, ROUNDS = 10, 10_000, 15
+ASK_SECONDS = 0.1  # a stock client asks each 5 s; the figure is the gateway's
+# Downloads the lab's object slowly, until its standard input closes.
+STEADY = """
+import boto3, sys, threading, time
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+s3 = boto3.client("s3")
+print("started", flush=True)
+while not over.is_set():
+    for piece in s3.get_object(Bucket=sys.argv[1], Key="lab/object")["Body"].iter_chunks(1 << 16):
+        time.sleep(0.02)
+        if over.is_set():
+            break
+"""
+
+
+def measure() -> list[Figure]:
+    with running_lab() as environment:
+        prober = _prober()
+        _fill(FEW - 2)  # the lab's own two are there
+        few, lost_few = _rounds(environment, prober, "few")
+        _fill(MANY - FEW - ROUNDS)
+        many, lost_many = _rounds(environment, prober, "many")
+    return [
+        Figure(
+            name="new_peer", what=f"approval to handshake, {MANY:,} peers against {FEW}", unit="s",
+            ours=tuple(many), other=tuple(few), compare="ratio", bound=1.5, better="below",
+        ),
+        Figure(
+            name="new_peer_loss", what="segments that a download of another peer lost meanwhile", unit="segments",
+            ours=(float(lost_many),), other=(float(lost_few),), compare="difference", bound=0, better="below",
+        ),
+    ]  # fmt: skip
+
+
+def _rounds(environment: Mapping[str, str], prober: Client, name: str) -> tuple[list[float], int]:
+    """Seconds for each new peer; segments that had to be sent again to somebody else's download meanwhile."""
+    until(lambda: _caught_up(environment), "the gateways have everything", 240)
+    endpoint = _endpoint_namespace(environment)
+    with _download(environment):
+        before = _resent(endpoint)
+        seconds = [_one(environment, prober, f"{name}{number}") for number in range(ROUNDS)]
+        return seconds, _resent(endpoint) - before
+
+
+def _one(environment: Mapping[str, str], prober: Client, name: str) -> float:
+    enroller, approver = _person("lab-enroller-red"), _person("lab-approver")
+    secret = prober.run("wg", "genkey").stdout
+    public = subprocess.run(["wg", "pubkey"], input=secret, capture_output=True, text=True, check=True).stdout.strip()
+    clients.twinlock(enroller, "peer", "enrol", name, "--tenant", "red", "--public-key", public)
+    serving = next(row for row in gateways(environment).values() if row["serving"])
+    way, endpoint = str(serving["way_public_key"]), f"{serving['public_address']}:51820"
+    argv = ["ip", "netns", "exec", prober.namespace, "wg", "set", prober.interface, "private-key", "/dev/stdin"]
+    subprocess.run(argv, input=secret, text=True, check=True)
+    clients.twinlock(approver, "peer", "approve", name, "--tenant", "red")
+    approved = time.monotonic()
+    while time.monotonic() - approved < 60:
+        prober.run("wg", "set", prober.interface, "peer", way, "remove")
+        prober.run("wg", "set", prober.interface, "peer", way, "endpoint", endpoint, "persistent-keepalive", "25")
+        asked = time.monotonic()
+        while time.monotonic() - asked < ASK_SECONDS:
+            if clients.handshakes(prober).get(way):
+                seconds = time.monotonic() - approved
+                prober.run("wg", "set", prober.interface, "peer", way, "remove")
+                return seconds
+    raise TimeoutError(f"{name} was approved and got no handshake within 60 s")
+
+
+def _prober() -> Client:
+    """A client whose key changes from peer to peer."""
+    namespace, interface = str(remote.call("client", name="prober", nat="none")), f"probe-{MARK}"
+    inside = ["ip", "netns", "exec", namespace]
+    subprocess.run([*inside, "wireguard-go", interface], capture_output=True, check=True)
+    subprocess.run([*inside, "ip", "link", "set", interface, "up"], check=True)
+    return Client(
+        name="prober", tenant="red", namespace=namespace, interface=interface, address="", public_key="", credentials={}
+    )
+
+
+def _fill(count: int) -> None:
+    """Enrols and approves as many peers that never connect, half in each tenant."""
+    for tenant, many in (("red", count // 2), ("blue", count - count // 2)):
+        peers = {f"idle-{count}-{number}": {"public_key": _any_key()} for number in range(many)}
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "peers.yaml"
+            file.write_text(json.dumps({"tenants": {tenant: peers}}))  # JSON is YAML
+            _bulk(f"lab-enroller-{tenant}", "apply", str(file), "--yes")
+            _bulk("lab-approver", "approve", "--file", str(file))
+
+
+def _bulk(role: str, *words: str) -> None:
+    done = subprocess.run(
+        [clients.TWINLOCK, "--environment", "lab", "--json", "peer", *words],
+        env={"PATH": os.environ["PATH"], **_person(role)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"peer {words[0]}: {done.stderr[-500:]}")
+
+
+def _any_key() -> str:
+    """The public half of a key that nobody keeps."""
+    from base64 import b64encode
+
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    return b64encode(X25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
+
+
+def _person(role: str) -> dict[str, str]:
+    return cast(dict[str, str], remote.call("credentials", role=role, local=True))
+
+
+def _caught_up(environment: Mapping[str, str]) -> bool | None:
+    rows = gateways(environment).values()
+    return all(not row["behind"] and row["well"] for row in rows) or None
+
+
+class _download:  # noqa: N801 - used as a context
+    """Ada reads the lab's object all the time."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        outputs = call(api(environment, "s3"), "ListBuckets")
+        names = [str(bucket["Name"]) for bucket in cast(list[Document], outputs["Buckets"])]
+        self._bucket = next(name for name in names if "-data-" in name)
+
+    def __enter__(self) -> None:
+        namespace = str(remote.call("client", name="ada", nat="symmetric"))
+        argv = ["ip", "netns", "exec", namespace, clients.PYTHON, "-c", STEADY, self._bucket]
+        settings = {"PATH": os.environ["PATH"], **clients.storage_credentials("red")}
+        self._process = subprocess.Popen(argv, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None  # noqa: S101
+        self._process.stdout.readline()
+
+    def __exit__(self, *raised: object) -> None:
+        self._process.communicate("", timeout=30)
+
+
+def _endpoint_namespace(environment: Mapping[str, str]) -> str:
+    """Where the storage's end of every download is."""
+    only = [{"Name": "service-name", "Values": ["com.amazonaws.eu-west-1.s3"]}]
+    found = call(api(environment, "ec2"), "DescribeVpcEndpoints", Filters=only)
+    return str(remote.call("namespace", of=cast(list[Document], found["VpcEndpoints"])[0]["VpcEndpointId"]))
+
+
+def _resent(namespace: str) -> int:
+    argv = ["ip", "netns", "exec", namespace, "nstat", "-asz", "TcpRetransSegs"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return int(next(line.split()[1] for line in said.splitlines() if line.startswith("TcpRetransSegs")))

@@ -1,0 +1,197 @@
+"""A gateway's firewall and sysctls alone, between cables that stand in for its tunnels and for its network.
+
+    peer, other -- wg-service \\                / 10.50.0.5 a private service, 52.218.0.7 the storage,
+    wayfarer    -- wg-way      > gateway  ens5 -- 169.254.169.254, 10.0.2.10 the twin, 10.9.9.9 a stranger
+    pairmate    -- wg-pair    /                \\
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+from lab.fabric.kernel import inside, inside_run
+from tests.userdata_samples import gateway_boot
+from userdata.render import render_firewall
+
+PORT = 51820
+PEER, OTHER, UNSERVED, INSIDE = "10.100.1.2", "10.100.2.2", "10.100.1.99", "10.100.0.1"
+GATEWAY, TWIN, STRANGER, SERVICE, STORAGE = "10.0.1.10", "10.0.2.10", "10.9.9.9", "10.50.0.5", "52.218.0.7"
+WAYFARER, METADATA = "10.77.0.2", "169.254.169.254"
+GATEWAY6, OUT6, PEER6, FAR6 = "2001:db8:1::10", "2001:db8:1::1", "2001:db8:100::2", "2001:db8:5::5"
+METADATA6 = "fd00:ec2::254"
+PAIRED, PAIRMATE = "fd74:776c:6b00::1", "fd74:776c:6b00::2"
+TUNNEL_MTU = 1280
+SYSCTLS = Path(__file__).parents[2] / "userdata" / "files" / "sysctl.conf"
+# What the registry gave: the tenant's storage, one port of a service, and, on purpose, far too much else.
+GIVEN = f"""
+add element inet twinlock open {{ 0 timeout 10m }}
+add element inet twinlock served {{ {PEER}, {OTHER} }}
+add element inet twinlock storage_tenants {{ 10.100.1.0/24 }}
+add element inet twinlock storage {{ 52.218.0.0/17 }}
+add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . tcp . 5432 }}
+add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . udp . {PORT} }}
+"""
+TOO_MUCH = "add element inet twinlock networks { 10.100.0.0/16 . 0.0.0.0/0 }\n"
+COUNTED = (
+    """table inet counted { chain in { type filter hook input priority -400; udp dport 9999 counter accept; }; }"""
+)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self._prefix = f"fw{os.getpid()}"
+        self.gateway, self.peer, self.other, self.wayfarer, self.pairmate, self.out = (
+            self.space(name) for name in ("gw", "peer", "other", "way", "pair", "out")
+        )
+        self._listening: list[socket.socket] = []
+        self._tunnels()
+        self._network()
+        inside_run(self.gateway, ["sysctl", "-q", f"--load={SYSCTLS}"])
+        for port in (22, 80, 443, 5432):
+            self.listen(self.out, port)
+        self.listen(self.gateway, 22)
+        self.listen(self.other, 443)
+
+    def close(self) -> None:
+        for held in self._listening:
+            held.close()
+        for name in (self.gateway, self.peer, self.other, self.wayfarer, self.pairmate, self.out):
+            subprocess.run(["ip", "netns", "del", name], check=True)
+
+    def load(self, *out: tuple[str, str], too_much: bool = True, more: str = "") -> None:
+        """The firewall that ships, with some of its text (old, new) changed; each old text has to be there once."""
+        text = render_firewall(gateway_boot(port=PORT))
+        for old, new in out:
+            assert text.count(old) == 1, f"{old!r} is in the firewall {text.count(old)} times"
+            text = text.replace(old, new)
+        inside_run(self.gateway, ["nft", "-f", "-"], text + GIVEN + (TOO_MUCH if too_much else "") + more)
+        inside_run(self.gateway, ["conntrack", "-F"])
+
+    def opens(self, where: str, address: str, port: int, *, source: str = "", user: int = 0) -> bool:
+        """Whether a TCP connection comes about."""
+        code = "import socket,sys; a,p,s=sys.argv[1:]; socket.create_connection((a,int(p)),0.4,(s,0) if s else None)"
+        run = [
+            "setpriv",
+            f"--reuid={user}",
+            "--clear-groups",
+            "/usr/bin/python3",
+            "-c",
+            code,
+            address,
+            str(port),
+            source,
+        ]
+        done = subprocess.run(
+            ["nsenter", f"--net=/run/netns/{where}", *run], capture_output=True, text=True, check=False
+        )
+        if done.returncode:  # only what a network says counts as an answer
+            assert "timed out" in done.stderr or "OSError" in done.stderr or "ConnectionRefused" in done.stderr, (
+                done.stderr
+            )
+        return done.returncode == 0
+
+    def listen(self, where: str, port: int) -> None:
+        def make() -> socket.socket:
+            made = socket.socket(socket.AF_INET6)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(("::", port))
+            made.listen(64)
+            return made
+
+        self._listening.append(inside(where, make))
+
+    def ip(self, where: str, *commands: str) -> None:
+        for command in commands:
+            inside_run(where, ["ip", *command.split()])
+
+    def counted(self, send: tuple[socket.socket, tuple[str, int]]) -> bool:
+        """Whether a datagram to port 9999 got past the gateway's routing to its input."""
+        inside_run(self.gateway, ["nft", "-f", "-"], f"table inet counted\ndelete table inet counted\n{COUNTED}")
+        sender, to = send
+        sender.sendto(b"probe", to)
+        shown = inside_run(self.gateway, ["nft", "list", "table", "inet", "counted"])
+        inside_run(self.gateway, ["nft", "delete", "table", "inet", "counted"])
+        return "packets 1 " in shown
+
+    def space(self, name: str) -> str:
+        subprocess.run(["ip", "netns", "add", f"{self._prefix}-{name}"], check=True)
+        self.ip(f"{self._prefix}-{name}", "link set lo up")
+        return f"{self._prefix}-{name}"
+
+    def cable(self, near: str, device: str, far: str, far_device: str, mtu: int = 1500) -> None:
+        """`mtu` is of the near end alone: what the far end takes is usual."""
+        self.ip(near, f"link add {device} mtu {mtu} type veth peer name {far_device} mtu 1500 netns {far}")
+        self.ip(near, f"link set {device} up")
+        self.ip(far, f"link set {far_device} up")
+
+    def _tunnels(self) -> None:
+        gateway = self.gateway
+        # One interface for all peers, as WireGuard's is.
+        self.ip(gateway, "link add wg-service type bridge", "link set wg-service up")
+        for name, where, address in (("p1", self.peer, PEER), ("p2", self.other, OTHER)):
+            self.cable(gateway, name, where, "tun")
+            self.ip(gateway, f"link set {name} master wg-service")
+            self.ip(where, f"addr add {address}/32 dev tun", f"route add {INSIDE} dev tun")
+            self.ip(where, f"route add default via {INSIDE} dev tun")
+        self.ip(self.peer, f"addr add {UNSERVED}/32 dev tun")
+        self.ip(gateway, f"link set wg-service mtu {TUNNEL_MTU}", f"addr add {INSIDE}/16 dev wg-service")
+        self.ip(gateway, "-6 addr add 2001:db8:100::1/64 dev wg-service nodad")
+        self.ip(self.peer, f"-6 addr add {PEER6}/64 dev tun nodad", "-6 route add default via 2001:db8:100::1")
+        self.cable(gateway, "wg-way", self.wayfarer, "tun")
+        self.ip(self.wayfarer, f"addr add {WAYFARER}/32 dev tun", f"route add {INSIDE} dev tun")
+        self.ip(self.wayfarer, f"route add default via {INSIDE} dev tun")
+        self.ip(gateway, f"route add {WAYFARER} dev wg-way")
+        self.cable(gateway, "wg-pair", self.pairmate, "tun")
+        self.ip(gateway, f"-6 addr add {PAIRED}/64 dev wg-pair nodad")
+        self.ip(self.pairmate, f"-6 addr add {PAIRMATE}/64 dev tun nodad")
+        # The real ones are no Ethernet: nobody asks for neighbours there.
+        here, there = self._mac(gateway, "wg-service"), self._mac(self.peer, "tun")
+        self.ip(self.peer, f"neigh replace 2001:db8:100::1 lladdr {here} dev tun")
+        self.ip(gateway, f"neigh replace {PEER6} lladdr {there} dev wg-service")
+        self.ip(self.pairmate, f"neigh replace {PAIRED} lladdr {self._mac(gateway, 'wg-pair')} dev tun")
+        self.ip(gateway, f"neigh replace {PAIRMATE} lladdr {self._mac(self.pairmate, 'tun')} dev wg-pair")
+
+    def _network(self) -> None:
+        gateway, out = self.gateway, self.out
+        self.cable(gateway, "ens5", out, "net")
+        self.ip(gateway, f"addr add {GATEWAY}/24 dev ens5", f"-6 addr add {GATEWAY6}/64 dev ens5 nodad")
+        self.ip(out, "addr add 10.0.1.1/24 dev net", f"-6 addr add {OUT6}/64 dev net nodad")
+        for address in (SERVICE, STORAGE, METADATA, TWIN, STRANGER, PEER):
+            self.ip(out, f"addr add {address}/32 dev lo")
+        self.ip(out, f"-6 addr add {METADATA6}/128 dev lo nodad", f"-6 addr add {FAR6}/128 dev lo nodad")
+        self.ip(out, "-6 route add 2001:db8:100::/64 via 2001:db8:1::10")
+        self.ip(out, f"route add {WAYFARER} via {GATEWAY}")
+        self.ip(gateway, "route add default via 10.0.1.1", f"-6 route add default via {OUT6}")
+        inside_run(gateway, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
+
+    def _mac(self, where: str, device: str) -> str:
+        return inside_run(where, ["ip", "-o", "link", "show", device]).split("link/ether ")[1].split()[0]
+
+
+def udp(where: str, address: str, port: int = 0) -> socket.socket:
+    def make() -> socket.socket:
+        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND: an address that is somebody else's
+        made.bind((address, port))
+        made.settimeout(0.3)
+        return made
+
+    return inside(where, make)
+
+
+def first_message(sender_index: int) -> bytes:
+    """WireGuard's handshake initiation, as far as the firewall reads it."""
+    return struct.pack("<II", 1, sender_index) + bytes(140)
+
+
+def response(sender_index: int, receiver_index: int) -> bytes:
+    return struct.pack("<III", 2, sender_index, receiver_index) + bytes(80)
+
+
+def data(receiver_index: int, kind: int = 4) -> bytes:
+    return struct.pack("<II", kind, receiver_index) + bytes(24)

@@ -1,0 +1,113 @@
+"""The forms of a client's file: each as the program reads it that it is for."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.boot.test_cli_walk import cloud, facts, gateways_are_up, moto_url, run  # noqa: F401  (fixtures)
+from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.registry_samples import gateway_record, public_key
+
+NETWORKD = "/usr/lib/systemd/systemd-networkd"
+# systemd's own parser, in a network and a /run of its own; it says what it does not understand, and goes on.
+PARSE = f"""
+mount -t tmpfs none /run/systemd && mkdir -p /run/systemd/network /run/systemd/netif/links
+cp "$1"/* /run/systemd/network/ && chmod 0640 /run/systemd/network/*
+chgrp -R systemd-network /run/systemd/network
+SYSTEMD_LOG_LEVEL=info timeout 3 {NETWORKD} 2>&1
+true
+"""
+
+
+@pytest.fixture
+def key(cloud) -> str:  # noqa: F811
+    gateways_are_up(cloud.registry, 1)
+    made = facts("peer", "keygen", "--out", "job.key")
+    facts("peer", "enrol", "job", "-t", "auto", "-k", made["public_key"])
+    return Path("job.key").read_text().strip()
+
+
+def config(*words: str):
+    return run("peer", "config", "job", "-t", "auto", *words)
+
+
+def with_key(form: str, *words: str):
+    return config("--private-key-file", "job.key", "--format", form, *words)
+
+
+def parsed_by_networkd(folder: Path) -> str:
+    argv = ["unshare", "--mount", "--net", "sh", "-c", PARSE, "-", str(folder)]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "Enumeration completed" in said
+    return "".join(line for line in said.splitlines() if line.startswith("/run/systemd/network/"))
+
+
+def test_systemd_networkd_understands_every_line_of_its_files(key, tmp_path):
+    assert shutil.which(NETWORKD)
+    folder = tmp_path / "networkd"
+    folder.mkdir()
+    assert with_key("networkd", "--out", str(folder)).exit_code == 0
+    netdev = folder / "tl-lab.netdev"
+    assert {path.name for path in folder.iterdir()} == {"tl-lab.netdev", "tl-lab.network"}
+    assert stat.S_IMODE(netdev.stat().st_mode) == 0o600
+    assert parsed_by_networkd(folder) == ""
+    netdev.write_text(netdev.read_text().replace("AllowedIPs=", "AllowedIPs=nonsense,"))
+    assert "ignoring" in parsed_by_networkd(folder), "the parser says what is wrong, so its silence counts"
+
+
+def test_a_keyfile_holds_the_whole_tunnel(key):
+    read = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    read.optionxform = str
+    read.read_string(with_key("networkmanager").stdout)
+    assert read["connection"]["type"] == "wireguard"
+    assert read["wireguard"]["private-key"] == key
+    assert read[f"wireguard-peer.{public_key('service')}"]["allowed-ips"] == "10.64.0.1/32;"
+    assert read[f"wireguard-peer.{public_key('way b')}"]["endpoint"] == "198.51.100.11:51820"
+    assert read["ipv4"]["address1"] == facts("peer", "show", "job", "-t", "auto")["address"] + "/32"
+    assert with_key("networkmanager").stdout == with_key("networkmanager").stdout, "the same file each time"
+
+
+def test_the_picture_is_a_png_for_its_owner_alone_and_the_terminal_shows_blocks(key):
+    assert with_key("png", "--out", "tl.png").exit_code == 0
+    picture = Path("tl.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert stat.S_IMODE(os.stat("tl.png").st_mode) == 0o600  # noqa: PTH116
+    shown = with_key("qr")
+    assert shown.exit_code == 0
+    assert set("█▀▄") & set(shown.stdout)
+    assert key not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--format", "png", "--private-key-file", "job.key"), 2, "needs --out"),
+        (("--format", "networkd"), 2, "--private-key-file"),
+        (("--format", "fax"), 2, "fax"),
+        (("--single",), 3, "ways alone"),
+        (("--format", "networkd", "--private-key-file", "job.key", "--out", "no/such/folder"), 3, "can't write"),
+    ],
+)
+def test_a_form_that_can_not_be_is_refused(key, words, code, says):
+    refused = config(*words)
+    assert (refused.exit_code, says in refused.stderr, refused.stdout) == (code, True, "")
+    assert "Traceback" not in refused.stderr
+
+
+def test_show_says_what_of_a_file_has_aged(cloud, key):  # noqa: F811
+    facts("peer", "enrol", "laptop", "-t", "red", "-k", public_key("laptop"))
+    Path("tl.conf").write_text(run("peer", "config", "laptop", "-t", "red").stdout)
+    words = ("peer", "show", "laptop", "-t", "red", "--file", "tl.conf")
+    assert facts(*words)["aged"] == []
+    assert "as it should be" in run(*words).stdout
+    for slot in "ab":
+        cloud.registry.put_gateway(gateway_record(slot, storage_prefixes=("52.218.0.0/17", "16.12.18.0/23")))
+    assert facts(*words)["aged"] == ["lacks AllowedIPs 16.12.18.0/23", "still has AllowedIPs 3.5.64.0/21"]
+    assert run("peer", "show", "laptop", "-t", "red", "--file", "none.conf").exit_code == 3

@@ -1,0 +1,362 @@
+"""The command as people type it, against DynamoDB Local and moto's SSM, STS and Auto Scaling: fakes lie below boto3."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.core.utils import utcnow
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.ssm.models import Parameter, ssm_backends
+from typer.testing import CliRunner, Result
+
+from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.registry_samples import definition, gateway_record, public_key, write_definition
+from twinlock.cli.main import app, main
+from twinlock.registry.model import Identity
+from twinlock.registry.store import Registry
+
+REGION = "eu-west-1"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    url: str
+    registry: Registry
+    become: Callable[[str], None]
+
+    def client(self, service: str):
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **keys)
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def cloud(monkeypatch, moto_url, dynamodb, dynamodb_process, registry_table, tmp_path) -> Cloud:  # noqa: F811
+    for name in tuple(os.environ):
+        if name.startswith(("AWS_", "TWINLOCK_")) or name.lower() in ("http_proxy", "https_proxy"):
+            monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": moto_url,
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_process,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+        "COLUMNS": "200",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    write_definition(dynamodb, registry_table, definition())
+    record = {"version": 1, "environment": "lab", "region": REGION, "table": registry_table}
+
+    def become(name: str) -> None:
+        iam = cloud.client("iam")
+        if name not in {role["RoleName"] for role in iam.list_roles()["Roles"]}:
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+        role = f"arn:aws:iam::123456789012:role/{name}"
+        answer = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", answer["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", answer["SecretAccessKey"])
+        monkeypatch.setenv("AWS_SESSION_TOKEN", answer["SessionToken"])
+
+    cloud = Cloud(moto_url, Registry(registry_table, dynamodb), become)
+    cloud.client("ssm").put_parameter(
+        Name="/twinlock/lab/discovery", Value=json.dumps(record), Type="String", Overwrite=True
+    )
+    return cloud
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, ["--environment", "lab", *words])
+
+
+def facts(*words: str) -> dict:
+    result = run("--json", *words)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def gateways_are_up(registry: Registry, now: int, **changes) -> None:
+    for name in ("service", "way#a", "way#b"):
+        seed = name.replace("#", " ")
+        registry.claim_identity(Identity(name=name, public_key=public_key(seed), secret_version="v1", claimed_at=1))
+    for slot in "ab":
+        registry.put_gateway(gateway_record(slot, heartbeat_at=now, serving=slot == "a", **changes))
+
+
+def test_from_a_new_key_to_the_file_that_wg_quick_takes(cloud, tmp_path):
+    gateways_are_up(cloud.registry, 1)
+    cloud.become("enroller")
+    made = facts("peer", "keygen", "--out", "laptop.key")
+    assert stat.S_IMODE(Path("laptop.key").stat().st_mode) == 0o600
+    enrolled = facts("peer", "enrol", "laptop", "--tenant", "red", "--public-key", made["public_key"])
+    assert (enrolled["state"], enrolled["address"].startswith("10.64.1.")) == ("pending", True)
+    refused = run("peer", "approve", "laptop", "--tenant", "red")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "somebody else has to approve it" in refused.stderr
+    cloud.become("approver")
+    approved = facts("peer", "approve", "laptop", "--tenant", "red")
+    assert (approved["state"], len(approved["approved_by"])) == ("approved", 1)
+    assert [peer.name for peer in cloud.registry.served_peers("red")] == ["laptop"]
+    written = facts("peer", "config", "laptop", "-t", "red", "--private-key-file", "laptop.key", "--out", "tl.conf")
+    assert (written["file"], [way["slot"] for way in written["ways"]]) == ("tl.conf", ["a", "b"])
+    text = Path("tl.conf").read_text()
+    assert stat.S_IMODE(Path("tl.conf").stat().st_mode) == 0o600
+    assert f"PrivateKey = {Path('laptop.key').read_text().strip()}" in text
+    assert run("peer", "config", "laptop", "-t", "red").stdout == text.replace(
+        f"PrivateKey = {Path('laptop.key').read_text().strip()}", "# PrivateKey = (the private key of this peer)"
+    )
+
+
+def test_wg_quick_itself_reads_the_file(cloud, tmp_path):
+    gateways_are_up(cloud.registry, 1)
+    made = facts("peer", "keygen", "--out", "job.key")
+    facts("peer", "enrol", "job", "-t", "auto", "-k", made["public_key"])
+    facts("peer", "config", "job", "-t", "auto", "--private-key-file", "job.key", "--out", "tl.conf")
+    stripped = subprocess.check_output(["wg-quick", "strip", str(tmp_path / "tl.conf")], text=True)
+    assert stripped.count("[Peer]") == 3
+    assert "Address" not in stripped
+
+
+def test_keygen_agrees_with_wg_and_overwrites_no_key(cloud):
+    made = facts("peer", "keygen")
+    private = Path("twinlock.key").read_text()
+    said = subprocess.run(["wg", "pubkey"], input=private, capture_output=True, text=True, check=True).stdout.strip()
+    assert said == made["public_key"]
+    again = run("peer", "keygen")
+    assert (again.exit_code, Path("twinlock.key").read_text()) == (3, private)
+
+
+def test_a_file_needs_the_peers_own_key_and_a_peer_that_lives(cloud):
+    gateways_are_up(cloud.registry, 1)
+    facts("peer", "enrol", "job", "-t", "auto", "-k", public_key(1))
+    facts("peer", "keygen", "--out", "other.key")
+    other = run("peer", "config", "job", "-t", "auto", "--private-key-file", "other.key")
+    assert (other.exit_code, "not the one of peer job" in other.stderr) == (3, True)
+    facts("peer", "revoke", "job", "-t", "auto")
+    revoked = run("peer", "config", "job", "-t", "auto")
+    assert (revoked.exit_code, "is revoked" in revoked.stderr) == (3, True)
+
+
+def test_before_a_gateway_booted_there_is_no_file_and_it_says_so(cloud):
+    facts("peer", "enrol", "job", "-t", "auto", "-k", public_key(1))
+    early = run("peer", "config", "job", "-t", "auto")
+    assert (early.exit_code, "twinlock status" in early.stderr) == (3, True)
+
+
+def test_list_and_show_tell_the_state_after_each_step(cloud):
+    facts("peer", "enrol", "laptop", "-t", "red", "-k", public_key(1), "--ttl", "24h")
+    assert facts("peer", "show", "laptop", "-t", "red")["state"] == "pending"
+    facts("peer", "revoke", "laptop", "-t", "red")
+    facts("peer", "enrol", "job", "-t", "auto", "-k", public_key(2))
+    told = [(peer["tenant"], peer["name"], peer["state"]) for peer in facts("peer", "list")["peers"]]
+    assert told == [("red", "laptop", "revoked"), ("auto", "job", "approved")]
+    assert [peer["name"] for peer in facts("peer", "list", "--tenant", "auto")["peers"]] == ["job"]
+    table = run("peer", "list").stdout
+    assert "revoked" in table
+    assert f"{public_key(2)[:8]}…" in table
+    assert facts("peer", "show", "job", "-t", "auto")["address"] in run("peer", "show", "job", "-t", "auto").stdout
+
+
+def test_a_range_that_runs_out_says_so_before_it_is_full(cloud):
+    for number in range(4):
+        enrolled = run("peer", "enrol", f"p{number}", "-t", "tiny", "-k", public_key(number))
+        assert (enrolled.exit_code, enrolled.stderr) == (0, "")
+    last = run("--json", "peer", "enrol", "p4", "-t", "tiny", "-k", public_key(4))
+    assert "tenant tiny has 5 of its 5 addresses in use" in last.stderr
+    assert json.loads(last.stdout)["address"].startswith("10.64.0.")
+    assert facts("status")["addresses"]["tiny"] == {"held": 5, "total": 5}
+    assert "5 of 5" in run("status").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("enrol", "laptop", "-t", "blue", "-k", public_key(1)), 3, "no tenant blue; it has: red"),
+        (("enrol", "laptop", "-t", "red", "-k", "AAAA"), 3, "3 bytes where 32 are needed"),
+        (("enrol", "laptop", "-t", "red", "-k", "not base64!"), 3, "not base64"),
+        (("enrol", "laptop", "-t", "red", "-k", "A" * 43 + "="), 3, "low order"),
+        (("enrol", "La[/]ptop", "-t", "red", "-k", public_key(1)), 3, "'La[/]ptop' can't be a peer's name"),
+        (("enrol", "laptop", "-t", "red", "-k", public_key(1), "--ttl", "soon"), 2, "is no duration"),
+        (("enrol", "laptop", "-t", "red"), 2, "--public-key"),
+        (("approve", "nobody", "-t", "red"), 3, "has no peer nobody"),
+        (("revoke", "nobody", "-t", "red"), 3, "has no peer nobody"),
+        (
+            ("config", "nobody", "-t", "red", "--private-key-file", "none.key"),
+            3,
+            "can't read a private key from none.key",
+        ),
+    ],
+)
+def test_what_is_refused_is_one_line_and_changes_nothing(cloud, words, code, says):
+    result = run("peer", *words)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert says in result.stderr
+    assert cloud.registry.generations() == {}
+    if code == 3:
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_environment_that_is_not_there_is_refused_with_the_region(cloud):
+    result = CliRunner().invoke(app, ["-e", "nowhere", "status"])
+    assert result.exit_code == 3
+    assert "no environment nowhere in region eu-west-1" in result.stderr
+
+
+def test_no_environment_named_is_bad_usage(cloud):
+    result = CliRunner().invoke(app, ["status"])
+    assert (result.exit_code, "TWINLOCK_ENVIRONMENT" in result.stderr) == (2, True)
+
+
+def test_an_endpoint_that_nobody_answers_at_is_one_line(cloud, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    result = run("status")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert "AWS can't be reached" in result.stderr
+
+
+def test_no_credentials_are_one_line_with_the_mend(cloud, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    result = run("status")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert "AWS_PROFILE" in result.stderr
+
+
+def test_status_says_who_serves_who_is_behind_and_who_is_silent(cloud, monkeypatch):
+    now = int(time.time())
+    facts("peer", "enrol", "job", "-t", "auto", "-k", public_key(1))
+    gateways_are_up(cloud.registry, now, applied={"auto": 1})
+    good = facts("status")
+    assert (good["well"], good["serving"], good["peers"]["auto"]["approved"]) == (True, ["a"], 1)
+    cloud.registry.put_gateway(gateway_record("b", heartbeat_at=now, applied={}))
+    cloud.registry.put_gateway(gateway_record("a", heartbeat_at=now - 60, applied={"auto": 1}))
+    bad = facts("status")
+    assert (bad["well"], bad["serving"]) == (False, [])
+    assert [one["problem"].split(" for ")[0] for one in bad["gateways"]] == ["silent", "behind by 1 of tenant auto"]
+    shown = run("status")
+    assert shown.exit_code == 0
+    assert "silent for 6" in shown.stdout
+
+
+def test_gateway_list_tells_each_record(cloud):
+    assert facts("gateway", "list") == {"gateways": []}
+    gateways_are_up(cloud.registry, 1)
+    told = facts("gateway", "list")["gateways"]
+    assert [one["slot"] for one in told] == ["a", "b"]
+    assert told[0]["way_public_key"] == public_key("way a")
+    assert "never registered" not in run("gateway", "list").stdout
+
+
+def test_a_gateway_is_not_replaced_while_its_twin_is_not_well(cloud):
+    gateways_are_up(cloud.registry, 1)
+    result = run("gateway", "roll", "--wait")
+    assert result.exit_code == 3
+    assert "is not well (silent" in result.stderr
+
+
+def test_replacing_all_without_waiting_is_bad_usage(cloud):
+    assert run("gateway", "roll").exit_code == 2
+
+
+def test_a_roll_ends_the_standbys_machine_first_and_waits_for_each_successor(cloud, monkeypatch):
+    now = int(time.time())
+    gateways_are_up(cloud.registry, now + 600, applied={})
+    ended = []
+
+    def terminate(environment, instance_id: str) -> None:
+        slot = next(record.slot for record in cloud.registry.gateways("ab") if record.instance_id == instance_id)
+        ended.append(slot)
+        fresh = gateway_record(slot, instance_id=f"i-new{slot}", heartbeat_at=now + 600, applied={})
+        cloud.registry.put_gateway(fresh)
+
+    monkeypatch.setattr("twinlock.cli.cloud.Environment.terminate", terminate)
+    replaced = facts("gateway", "roll", "--wait")["replaced"]
+    assert [(one["slot"], one["instance_id"]) for one in replaced] == [("b", "i-newb"), ("a", "i-newa")]
+    assert ended == ["b", "a"]
+
+
+def test_a_machine_is_ended_through_its_group_which_starts_another(cloud):
+    groups = cloud.client("autoscaling")
+    groups.create_launch_configuration(LaunchConfigurationName="b", ImageId="ami-12c6146b", InstanceType="t4g.small")
+    groups.create_auto_scaling_group(
+        AutoScalingGroupName="b", LaunchConfigurationName="b", MinSize=1, MaxSize=1, AvailabilityZones=["eu-west-1b"]
+    )
+
+    def machines() -> list[str]:
+        found = groups.describe_auto_scaling_groups(AutoScalingGroupNames=["b"])["AutoScalingGroups"][0]
+        return [instance["InstanceId"] for instance in found["Instances"]]
+
+    [old] = machines()
+    now = int(time.time())
+    gateways_are_up(cloud.registry, now, applied={})
+    cloud.registry.put_gateway(gateway_record("b", instance_id=old, heartbeat_at=now, applied={}))
+    assert facts("gateway", "roll", "--slot", "b")["replaced"][0]["slot"] == "b"
+    [new] = machines()
+    assert new != old
+
+
+def test_the_images_pin_moves_to_the_newest_that_debian_publishes(cloud):
+    newest = "ami-0000000000000beef"
+    parameter = Parameter(
+        account_id="123456789012", name="/aws/service/debian/release/13/latest/arm64", value=newest,
+        parameter_type="String", description="", allowed_pattern=None, keyid=None, version=1, data_type="text",
+        last_modified_date=utcnow(),
+    )  # fmt: skip
+    ssm_backends["123456789012"][REGION]._parameters[parameter.name].append(parameter)
+    file = Path("Pulumi.lab.yaml")
+    file.write_text("config:\n  twinlock:gateway:\n    image: ami-0123456789abcdef0  # Debian 13\n")
+    assert facts("environment", "image")["newest"] == newest
+    assert "ami-0123456789abcdef0" in file.read_text(), "looking changes nothing"
+    assert facts("environment", "image", "--update")["pinned"] == newest
+    assert file.read_text() == f"config:\n  twinlock:gateway:\n    image: {newest}  # Debian 13\n"
+    file.unlink()
+    assert run("environment", "image").exit_code == 3
+
+
+def test_an_unforeseen_fault_is_one_line_and_no_traceback(cloud, monkeypatch, capsys):
+    def broken(name: str):
+        raise ZeroDivisionError("what nobody thought of")
+
+    monkeypatch.setattr("twinlock.cli.options.open_environment", broken)
+    monkeypatch.setattr("sys.argv", ["twinlock", "-e", "lab", "status"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: what nobody thought of" in said
+    assert "Traceback" not in said
+
+
+def test_every_command_has_help_with_an_example():
+    for words in (
+        ("peer", "keygen"), ("peer", "enrol"), ("peer", "approve"), ("peer", "list"), ("peer", "show"),
+        ("peer", "revoke"), ("peer", "config"), ("peer", "apply"), ("peer", "export"), ("peer", "rotate"),
+        ("ci", "run"), ("gateway", "list"), ("gateway", "roll"), ("status",),
+        ("environment", "image"),
+        ("lab", "up"), ("lab", "down"), ("lab", "status"), ("lab", "env"), ("lab", "shell"),
+    ):  # fmt: skip
+        shown = CliRunner().invoke(app, [*words, "--help"])
+        assert (shown.exit_code, "Example" in shown.stdout) == (0, True), words

@@ -1,0 +1,368 @@
+"""Each protection of a gateway's firewall, with real packets: what it stops, and that it is what stops it.
+
+Every case is tried twice: with the firewall that ships, and with that protection taken out of its text.
+"""
+
+from __future__ import annotations
+
+import pwd
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from lab.fabric.kernel import inside, inside_run
+from tests.boot import firewall_bench as fw
+from tests.boot.firewall_bench import Bench, data, first_message, response, udp
+
+ELSEWHERE = '{ "wg-service", "wg-way", "wg-pair" }'
+ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104  of namespaces without a way out
+# No tenant has IPv6 yet: this is what would give it.
+OPEN6 = """
+add rule inet twinlock from_tunnel meta nfproto ipv6 accept
+add rule inet twinlock forward meta nfproto ipv6 ct state established accept
+"""
+FORWARD = "chain forward { type filter hook forward priority filter; policy drop;"
+INPUT = "chain input { type filter hook input priority filter; policy drop;"
+OUTPUT = "chain output { type filter hook output priority filter; policy drop;"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Something that must not get through, and the texts (old, new) whose change lets it through."""
+
+    name: str
+    gets_through: Callable[[Bench], bool]
+    out: tuple[tuple[str, str], ...]
+    too_much: bool = True  # whether the registry gave far too much
+    more: str = ""  # rules that are added in both runs
+
+
+def _accepting(chain: str) -> tuple[str, str]:
+    return chain, chain.replace("policy drop", "policy accept")
+
+
+def _reaches(bench: Bench, sender: socket.socket, to: tuple[str, int], where: str, port: int) -> bool:
+    receiver = udp(where, ANY6 if ":" in to[0] else ANY4, port)
+    with sender, receiver:
+        sender.sendto(first_message(7), to)
+        try:
+            receiver.recv(999)
+        except TimeoutError:
+            return False
+    return True
+
+
+STOPPED = (
+    Stopped(
+        "a peer to the metadata service", lambda b: b.opens(b.peer, fw.METADATA, 80), (("ip daddr @never4 drop", ""),)
+    ),
+    Stopped(
+        "a peer to the metadata service by IPv6", lambda b: b.opens(b.peer, fw.METADATA6, 80),
+        (("ip6 daddr @never6 drop", ""),), more=OPEN6,
+    ),
+    Stopped("a peer to the twin", lambda b: b.opens(b.peer, fw.TWIN, 443), (("ip daddr @never4 drop", ""),)),
+    Stopped(
+        "a peer to another peer", lambda b: b.opens(b.peer, fw.OTHER, 443),
+        (
+            ("ip daddr @never4 drop", ""),
+            (f'iifname "wg-service" oifname != {ELSEWHERE} jump', 'iifname "wg-service" jump'),
+            (f'oifname "wg-service" iifname != {ELSEWHERE} ip daddr', 'oifname "wg-service" ip daddr'),
+        ),
+    ),
+    Stopped(
+        "a peer to what nobody gave it", lambda b: b.opens(b.peer, fw.STRANGER, 443), (_accepting(FORWARD),),
+        too_much=False,
+    ),
+    Stopped(
+        "a tenant without storage to the storage", lambda b: b.opens(b.other, fw.STORAGE, 443),
+        (("ip saddr @storage_tenants ip daddr", "ip daddr"),), too_much=False,
+    ),
+    Stopped(
+        "a tenant to the storage's other ports", lambda b: b.opens(b.peer, fw.STORAGE, 80),
+        (("ip daddr @storage tcp dport 443", "ip daddr @storage meta l4proto tcp"),), too_much=False,
+    ),
+    Stopped(
+        "a tenant to another port of its service", lambda b: b.opens(b.peer, fw.SERVICE, 22),
+        (
+            ("ip saddr . ip daddr . meta l4proto . th dport @services accept", f"ip daddr {fw.SERVICE} accept"),
+        ), too_much=False,
+    ),
+    Stopped(
+        "an address that is not served", lambda b: b.opens(b.peer, fw.STRANGER, 443, source=fw.UNSERVED),
+        (("ip saddr != @served drop", ""), (" ip daddr @served ct state", " ct state")),
+    ),
+    Stopped(
+        "a peer to the gateway itself", lambda b: b.opens(b.peer, fw.INSIDE, 22),
+        (
+            ('iifname { "wg-service", "wg-way" } drop', ""), _accepting(INPUT),
+            ('oifname { "wg-service", "wg-way" } drop', ""), _accepting(OUTPUT),
+        ),
+    ),
+    Stopped(
+        "the inside of a way to the network", lambda b: b.opens(b.wayfarer, fw.STRANGER, 443),
+        (_accepting(FORWARD), _accepting(OUTPUT)),
+    ),
+    Stopped(
+        "the network to a peer", lambda b: _reaches(
+            b, udp(b.out, fw.STRANGER), (fw.GATEWAY, 22), b.gateway, 22), (_accepting(INPUT),)
+    ),
+    Stopped(
+        "a stranger to the pair channel",
+        lambda b: _reaches(b, udp(b.out, fw.STRANGER), (fw.GATEWAY, fw.PORT + 3), b.gateway, fw.PORT + 3),
+        ((f"udp dport {fw.PORT + 3} ip saddr @twins iifname", f"udp dport {fw.PORT + 3} iifname"),),
+    ),
+    Stopped(
+        "the network to a socket behind the public port",
+        lambda b: _reaches(b, udp(b.out, fw.STRANGER), (fw.GATEWAY, fw.PORT + 1), b.gateway, fw.PORT + 1),
+        (("ct state untracked udp dport {", "udp dport {"),),
+    ),
+    Stopped(
+        "the twin to the gateway through the pair channel",
+        lambda b: _reaches(b, udp(b.pairmate, fw.PAIRMATE), (fw.PAIRED, 22), b.gateway, 22),
+        (('iifname "wg-pair" drop', ""), _accepting(INPUT)),
+    ),
+    Stopped(
+        "a user of the gateway other than root to an API", lambda b: b.opens(b.gateway, fw.STRANGER, 443, user=1000),
+        (('tcp dport 443 meta skuid { 0, "_apt" }', "tcp dport 443"),),
+    ),
+    Stopped(
+        "a user of the gateway other than root to the metadata service",
+        lambda b: b.opens(b.gateway, fw.METADATA, 80, user=1000),
+        ((f"ip daddr {fw.METADATA} tcp dport 80 meta skuid 0", f"ip daddr {fw.METADATA} tcp dport 80"),),
+    ),
+    Stopped(
+        "root on the gateway to another port", lambda b: b.opens(b.gateway, fw.STRANGER, 5432), (_accepting(OUTPUT),)
+    ),
+    Stopped("IPv6 from a tunnel", lambda b: b.opens(b.peer, fw.FAR6, 443), (_accepting(FORWARD),)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STOPPED, ids=lambda case: case.name)
+def test_it_is_stopped_and_by_that_protection(bench: Bench, case: Stopped) -> None:
+    bench.load(too_much=case.too_much, more=case.more)
+    assert not case.gets_through(bench)
+    bench.load(*case.out, too_much=case.too_much, more=case.more)
+    assert case.gets_through(bench), "without the protection it has to get through, or the line above says nothing"
+
+
+def test_what_the_registry_gave_gets_through(bench: Bench) -> None:
+    bench.load(too_much=False)
+    assert bench.opens(bench.peer, fw.STORAGE, 443)
+    assert bench.opens(bench.peer, fw.SERVICE, 5432)
+    assert bench.opens(bench.gateway, fw.STRANGER, 443)
+    assert bench.opens(bench.gateway, fw.METADATA, 80)
+
+
+def test_security_updates_get_out_on_443_and_nowhere_else(bench: Bench) -> None:
+    """apt fetches as a user of its own; with that user taken out of the rule, it reaches nothing."""
+    apt = pwd.getpwnam("_apt").pw_uid
+    bench.load()
+    assert bench.opens(bench.gateway, fw.STRANGER, 443, user=apt)
+    assert not bench.opens(bench.gateway, fw.STRANGER, 80, user=apt)
+    assert not bench.opens(bench.gateway, fw.METADATA, 80, user=apt)
+    bench.load(('skuid { 0, "_apt" }', "skuid 0"))
+    assert not bench.opens(bench.gateway, fw.STRANGER, 443, user=apt)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_packet_from_the_network_with_a_peers_address_is_dropped_by_the_source_check(
+    bench: Bench, strict: bool
+) -> None:
+    bench.load()
+    both = [f"net.ipv4.conf.{device}.rp_filter={int(strict)}" for device in ("all", "ens5")]
+    inside_run(bench.gateway, ["sysctl", "-qw", *both])
+    try:
+        assert bench.counted((udp(bench.out, fw.STRANGER), (fw.GATEWAY, 9999))), "the control: an honest one arrives"
+        assert bench.counted((udp(bench.out, fw.PEER), (fw.GATEWAY, 9999))) is not strict
+    finally:
+        inside_run(bench.gateway, ["sysctl", "-qw", *(word.replace("=0", "=1") for word in both)])
+
+
+# -- one public port, two sockets -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sockets:
+    service: socket.socket
+    way: socket.socket
+    client: socket.socket
+    gateway: tuple[str, int]
+
+    def at(self, message: bytes) -> str:
+        """Which socket a client's message to the public port comes to, and from which port an answer leaves."""
+        self.client.sendto(message, self.gateway)
+        for name, held in (("service", self.service), ("way", self.way)):
+            try:
+                return name if held.recv(999) == message else "changed"
+            except TimeoutError:
+                continue
+        return "nowhere"
+
+
+@pytest.fixture(params=["IPv4", "IPv6"])
+def sockets(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Sockets]:
+    anywhere, client, gateway = {
+        "IPv4": (ANY4, fw.STRANGER, fw.GATEWAY), "IPv6": (ANY6, fw.FAR6, fw.GATEWAY6),
+    }[request.param]  # fmt: skip
+    made = Sockets(
+        udp(bench.gateway, anywhere, fw.PORT + 1), udp(bench.gateway, anywhere, fw.PORT + 2),
+        udp(bench.out, client, 40000), (gateway, fw.PORT),
+    )  # fmt: skip
+    yield made
+    for held in (made.service, made.way, made.client):
+        held.close()
+
+
+def test_a_first_message_belongs_to_the_way_and_answers_to_the_service_find_it(bench: Bench, sockets: Sockets) -> None:
+    bench.load()
+    assert sockets.at(first_message(5)) == "way"
+    assert [sockets.at(message) for message in (data(77), response(5, 77), data(77, kind=3))] == ["way"] * 3
+    sockets.service.sendto(first_message(77), sockets.client.getsockname()[:2])
+    _, came_from = sockets.client.recvfrom(999)
+    assert came_from[:2] == sockets.gateway, "the service's own port is not seen outside"
+    assert [sockets.at(message) for message in (data(77), response(5, 77), data(77, kind=3))] == ["service"] * 3
+    assert sockets.at(data(78)) == "way"
+
+
+def test_the_index_that_a_second_message_names_as_its_own_is_remembered_too(bench: Bench, sockets: Sockets) -> None:
+    bench.load()
+    sockets.service.sendto(response(91, 5), sockets.client.getsockname()[:2])
+    assert sockets.client.recv(999)
+    assert (sockets.at(data(91)), sockets.at(data(5))) == ("service", "way")
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        (" add @service_index { meta mark }", ""),
+        ("@th,64,8 2-4 meta mark @service_index", "@th,64,8 9 meta mark @service_index"),
+    ],
+    ids=["remember", "tell apart"],
+)
+def test_without_the_split_the_service_gets_nothing(bench: Bench, sockets: Sockets, out: tuple[str, str]) -> None:
+    bench.load(out)
+    sockets.service.sendto(first_message(77), sockets.client.getsockname()[:2])
+    assert sockets.client.recv(999)
+    assert sockets.at(data(77)) == "way"
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_peers_own_packets_to_the_same_port_elsewhere_are_not_taken(bench: Bench, protected: bool) -> None:
+    split = (('iifname { "lo", "wg-service", "wg-way", "wg-pair" } accept', ""), ("fib daddr type != local accept", ""))
+    bench.load(*(() if protected else split), too_much=False)
+    with udp(bench.out, fw.SERVICE, fw.PORT) as service, udp(bench.peer, fw.PEER) as peer:
+        peer.sendto(data(1), (fw.SERVICE, fw.PORT))
+        if protected:
+            assert service.recv(99) == data(1)
+        else:
+            with pytest.raises(TimeoutError):
+                service.recv(99)
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def _segment(bench: Bench, client: tuple[str, str], server: tuple[str, str], port: int) -> int:
+    """The size of segments that a server may send, as the client's SYN told it."""
+    family = socket.AF_INET6 if ":" in server[1] else socket.AF_INET
+
+    def listener() -> socket.socket:
+        made = socket.socket(family)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((server[1], port))
+        made.listen()
+        made.settimeout(2)
+        return made
+
+    def connect() -> socket.socket:
+        return socket.create_connection((server[1], port), 2)
+
+    with inside(server[0], listener) as listening, inside(client[0], connect), listening.accept()[0] as accepted:
+        return accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+
+
+@pytest.mark.parametrize(("family", "headers"), [("IPv4", 40), ("IPv6", 60)])
+def test_segments_are_clamped_to_the_tunnels_mtu(bench: Bench, family: str, headers: int) -> None:
+    """IPv6 is let through here on purpose: no tenant has any yet, and the clamp is ready for it."""
+    to = {"IPv4": fw.SERVICE, "IPv6": fw.FAR6}[family]
+    open6 = (
+        "insert rule inet twinlock forward meta nfproto ipv6 accept\n"
+        "insert rule inet twinlock forward ip daddr 10.50.0.5 tcp dport 7000 accept\n"
+    )
+    clamp = "meta l4proto tcp tcp flags syn tcp option maxseg size set rt mtu"
+    bench.load(more=open6)
+    timestamps = 12  # of each segment, which TCP_MAXSEG has taken off
+    clamped = _segment(bench, (bench.peer, fw.PEER), (bench.out, to), 7000)
+    bench.load((clamp, ""), more=open6)
+    free = _segment(bench, (bench.peer, fw.PEER), (bench.out, to), 7000)
+    assert clamped in (fw.TUNNEL_MTU - headers, fw.TUNNEL_MTU - headers - timestamps)
+    assert free > clamped, "without the clamp the peer's own idea of its MTU stands"
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_bulk_transfer_through_a_smaller_path_does_not_hang(bench: Bench, protected: bool) -> None:
+    """The path beyond is 1280 too and says so: the message that a packet was too big finds its way to the peer."""
+    related = ("ip daddr @served ct state established,related accept", "ip daddr @served ct state established accept")
+    bench.load(*(() if protected else (related,)), too_much=False)
+    moved = _upload_through_narrow_path(bench)
+    assert (moved == 4 << 20) is protected, moved
+
+
+def _upload_through_narrow_path(bench: Bench) -> int:
+    """Bytes that arrived of 4 MiB, through a router whose next cable takes 1280 bytes and which clamps nothing."""
+    far = bench.space("far")
+    try:
+        bench.cable(bench.out, "narrow", far, "net", 1280)
+        bench.ip(bench.out, "addr add 10.70.0.1/24 dev narrow")
+        bench.ip(
+            far, "addr add 10.70.0.2/24 dev net", "route add default via 10.70.0.1", "addr add 52.218.0.9/32 dev lo"
+        )
+        bench.ip(bench.out, "route add 52.218.0.9/32 via 10.70.0.2")
+        inside_run(bench.out, ["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        bench.ip(bench.gateway, "link set wg-service mtu 1500")
+        bench.ip(bench.peer, "route flush cache")  # what an earlier run learned of this path
+        return _upload(bench, far, ("52.218.0.9", 443))
+    finally:
+        bench.ip(bench.gateway, f"link set wg-service mtu {fw.TUNNEL_MTU}")
+        subprocess.run(["ip", "netns", "del", far], check=True)
+
+
+def _upload(bench: Bench, where: str, to: tuple[str, int]) -> int:
+    def listener() -> socket.socket:
+        made = socket.create_server(to)
+        made.settimeout(3)
+        return made
+
+    send = "import socket; s=socket.create_connection(('%s',%d),2); s.settimeout(4); s.sendall(bytes(4<<20)); s.close()"
+    with inside(where, listener) as listening:
+        sender = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{bench.peer}", "python3", "-c", send % to], stderr=subprocess.DEVNULL
+        )
+        try:
+            accepted, _ = listening.accept()
+            accepted.settimeout(3)
+            with accepted:
+                return _received(accepted)
+        finally:
+            sender.kill()
+            sender.wait()
+
+
+def _received(connection: socket.socket) -> int:
+    total = 0
+    try:
+        while piece := connection.recv(1 << 16):
+            total += len(piece)
+    except TimeoutError:
+        return total
+    return total

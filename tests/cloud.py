@@ -1,0 +1,86 @@
+"""The lab's control plane with machines that are records, and projects to deploy to it: no root, no packets."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from lab import deploy
+from lab.aws.control import ControlPlane
+from lab.aws.launcher_front import launcher_for
+from lab.aws.launcher_machines import NullMachines
+from lab.paths import ROOT, STACK, TOOLS
+
+LAB_CONFIG = yaml.safe_load((STACK / "Pulumi.lab.yaml").read_text())["config"]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    control: ControlPlane
+    folder: Path  # of this cloud alone
+
+    def aws(self) -> dict[str, str]:
+        admin = self.control.admin
+        return {
+            "AWS_ENDPOINT_URL": self.control.endpoint,
+            "AWS_CA_BUNDLE": str(self.control.ca_file),
+            "AWS_REGION": self.control.region,
+            "AWS_DEFAULT_REGION": self.control.region,
+            "AWS_ACCESS_KEY_ID": admin.access_key,
+            "AWS_SECRET_ACCESS_KEY": admin.secret,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Of the engine, with a state of this cloud's own."""
+        state = self.folder / "state"
+        state.mkdir(exist_ok=True)
+        return {**deploy.environment(self.aws()), "PULUMI_BACKEND_URL": f"file://{state}"}
+
+
+@contextmanager
+def cloud(folder: Path) -> Generator[Cloud]:
+    control = ControlPlane(folder / "control", conflicts=0.0)
+    control.start()
+    launcher = launcher_for(control, NullMachines(), apply=lambda: None, address_delay=0.0)
+    launcher.start()
+    try:
+        yield Cloud(control, folder)
+    finally:
+        launcher.stop()
+        control.stop()
+
+
+def config(**objects: dict[str, object]) -> dict[str, object]:
+    """The lab's configuration with the named objects' keys set anew."""
+    found = copy.deepcopy(LAB_CONFIG)
+    for name, change in objects.items():
+        found[f"twinlock:{name}"] = {**found.get(f"twinlock:{name}", {}), **change}
+    return found
+
+
+def project(folder: Path, stack: str, wanted: dict[str, object], main: Path = ROOT) -> Path:
+    """A project folder like the lab's own, of the program in `main`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = yaml.safe_load((STACK / "Pulumi.yaml").read_text())
+    settings["main"] = str(main)
+    settings["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
+    for plugin in settings["plugins"]["providers"]:
+        plugin["path"] = str((STACK / plugin["path"]).resolve())
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
+    (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": wanted}))
+    return folder
+
+
+def pulumi(cloud: Cloud, project: Path, *words: str, code: int = 0) -> str:
+    command = [str(TOOLS / "bin" / "pulumi"), *words, "--non-interactive", "--color", "never"]
+    done = subprocess.run(
+        command, cwd=project, env=cloud.environment(), capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout

@@ -1,0 +1,32 @@
+"""What all tiers share: unit tests can't touch the machine, so that a fast test stays one."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+import botocore.httpsession  # noqa: F401 - tries once, as it is imported, whether this machine has IPv6
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class TouchedTheMachine(BaseException):
+    """Not an Exception: nothing under test may catch it."""
+
+
+@pytest.fixture(autouse=True)
+def _unit_tests_stay_inside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "unit" not in request.path.relative_to(ROOT / "tests").parts:
+        return
+
+    def refuse(what: str):
+        def refused(*args: object, **kwargs: object) -> None:
+            raise TouchedTheMachine(f"a unit test tried to {what}: {args[1:]!r}")
+
+        return refused
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse("start a process"))
+    monkeypatch.setattr(socket.socket, "connect", refuse("open a connection"))
+    monkeypatch.setattr(socket.socket, "bind", refuse("listen"))

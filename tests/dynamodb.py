@@ -1,0 +1,102 @@
+"""Amazon's own DynamoDB Local for tests, on a free loopback port: in memory, gone with the process.
+
+    from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+
+The process is started once a session; each test gets a table of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from twinlock.registry import keys
+
+JARS = Path(__file__).resolve().parent.parent / ".tools" / "dynamodb"
+_MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
+
+
+@pytest.fixture(scope="session")
+def dynamodb_process(tmp_path_factory) -> Iterator[str]:
+    """The endpoint's URL."""
+    assert shutil.which("java"), "DynamoDB Local needs Java 17: `make setup` installs it"
+    assert list(JARS.glob("DynamoDBLocal-*.jar")), f"no DynamoDB Local in {JARS}: `make setup` fetches it"
+    port = _free_port()
+    log = (tmp_path_factory.mktemp("dynamodb") / "log").open("wb")
+    arguments = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    process = subprocess.Popen(
+        ["java", "-cp", f"{JARS}/*", _MAIN, *arguments], stdout=log, stderr=subprocess.STDOUT, cwd=Path(log.name).parent
+    )
+    try:
+        _wait_until_it_listens(process, port, Path(log.name))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+def client_of(url: str):
+    """A client that depends on nothing in the environment."""
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(proxies={}, max_pool_connections=64),
+    )
+
+
+@pytest.fixture(scope="session")
+def dynamodb(dynamodb_process):
+    return client_of(dynamodb_process)
+
+
+def make_table(client, name: str | None = None) -> str:
+    """A table with the registry's keys; its name."""
+    name = name or f"registry-{uuid.uuid4().hex[:12]}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (keys.PARTITION, keys.SORT)],
+        KeySchema=[
+            {"AttributeName": keys.PARTITION, "KeyType": "HASH"},
+            {"AttributeName": keys.SORT, "KeyType": "RANGE"},
+        ],
+    )
+    return name
+
+
+@pytest.fixture
+def registry_table(dynamodb) -> Iterator[str]:
+    name = make_table(dynamodb)
+    yield name
+    dynamodb.delete_table(TableName=name)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _wait_until_it_listens(process: subprocess.Popen, port: int, log: Path) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        assert process.poll() is None, f"DynamoDB Local ended: {log.read_text()}"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"DynamoDB Local does not listen: {log.read_text()}")

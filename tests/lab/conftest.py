@@ -1,0 +1,90 @@
+"""One lab for all tests of this tier, booted from the code as it is now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lab import clients, deploy, life, remote
+from lab import up as job
+from lab.clients import Client
+from lab.paths import CONTROL, REPORT
+from userdata.agent_archive import build_agent_archive
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    report: dict[str, Any]
+    deployer: dict[str, str]
+
+    def twinlock(self, *words: str) -> dict[str, Any]:
+        return clients.twinlock(self.deployer, *words)
+
+    def machine(self, slot: str) -> str:
+        rows = self.twinlock("gateway", "list")["gateways"]
+        return next(row["instance_id"] for row in rows if row["slot"] == slot)
+
+    def on_gateway(self, slot: str, *argv: str) -> str:
+        """What a command printed inside the slot's gateway; an assertion if it failed."""
+        code, printed = remote.call("run", machine=self.machine(slot), argv=list(argv))
+        assert code == 0, f"{argv} on {slot}: {printed}"
+        return printed
+
+    def report_bucket(self) -> str:
+        outputs = json.loads(deploy.pulumi(self.deployer, "stack", "output", "--json", "--stack", "lab"))
+        return str(outputs["buckets"][0])
+
+    def log(self, name: str) -> list[dict[str, Any]]:
+        path = CONTROL / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    """Up from nothing; a lab that was there before is not used: a stale one could turn a test green."""
+    life.down()
+    life.start_daemon()
+    try:
+        job.main_job(Console(quiet=True), {"move_seconds": 0.2, "conflicts": 0.05})
+        report = json.loads(REPORT.read_text())
+        ours = build_agent_archive(tmp_path_factory.mktemp("agent") / "agent.pyz")
+        assert report["agent_sha256"] == ours.sha256, "the lab booted another agent than this code's"
+        print(f"lab: commit {report['commit']}, agent {report['agent_sha256'][:16]}")
+        yield RunningLab(report, remote.call("environment"))
+    finally:
+        life.down()
+
+
+@pytest.fixture(scope="session")
+def ada(lab: RunningLab) -> Client:
+    return _client(lab, "ada")
+
+
+@pytest.fixture(scope="session")
+def bob(lab: RunningLab) -> Client:
+    return _client(lab, "bob")
+
+
+def _client(lab: RunningLab, name: str) -> Client:
+    facts = next(peer for peer in lab.report["peers"] if peer["name"] == name)
+    nat = next(nat for known, _, nat in job.PEOPLE if known == name)
+    return Client(
+        name=name,
+        tenant=facts["tenant"],
+        namespace=remote.call("client", name=name, nat=nat),
+        interface=clients.interface_of(name),
+        address=facts["address"],
+        public_key=facts["public_key"],
+        credentials=clients.storage_credentials(facts["tenant"]),
+    )
+
+
+@pytest.fixture(scope="session")
+def logs(lab: RunningLab) -> Path:
+    return CONTROL

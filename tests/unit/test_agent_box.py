@@ -1,0 +1,207 @@
+"""From the last state to the box: what is desired, the difference, what wg and nft are told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.agent_samples import ANN, BOB, EVE, NOW, OWN, Machine, dump_line, peer, state
+from twinlock.agent.box import Box, Changes, Have, diff
+from twinlock.agent.calls import Call
+from twinlock.agent.conntrack import Conntrack
+from twinlock.agent.desired import desired
+from twinlock.agent.errors import CommandFailed
+from twinlock.agent.nft import Nft
+from twinlock.agent.wg import Wg, parse_dump
+
+
+def _box(machine: Machine) -> Box:
+    return Box(Wg(machine), Nft(machine), Conntrack(machine))
+
+
+def test_the_text_of_wg_show_dump_is_understood():
+    line = dump_line(ANN, "198.51.100.2:29112", "10.100.1.1/32", 1795213289, 1536, 1331, 25)
+    found = parse_dump(f"{OWN}\n{line}\n{dump_line(BOB)}\n")
+    assert found[ANN].endpoint == "198.51.100.2:29112"
+    assert found[ANN].allowed_ips == ("10.100.1.1/32",)
+    assert (found[ANN].handshake, found[ANN].received, found[ANN].keepalive) == (1795213289, 1536, 25)
+    assert (found[BOB].endpoint, found[BOB].allowed_ips, found[BOB].handshake, found[BOB].keepalive) == (None, (), 0, 0)
+
+
+def test_the_private_key_in_the_dump_goes_nowhere():
+    assert OWN.split("\t")[0] not in repr(parse_dump(f"{OWN}\n{dump_line(ANN)}\n"))
+
+
+def test_another_wg_that_prints_other_words_is_an_error():
+    with pytest.raises(CommandFailed, match="8 are expected"):
+        parse_dump(f"{OWN}\nonly\tthree\twords\n")
+
+
+def test_an_approved_peer_gets_a_way_and_its_address_passes():
+    machine = Machine()
+    _box(machine).reconcile(desired(state(peer()), NOW))
+    assert machine.peers["wg-way"] == {ANN: {"allowed": "(none)"}}
+    assert machine.served == {"10.100.1.1"}
+    assert machine.peers["wg-service"] == {}, "only a call brings it there"
+
+
+def test_a_second_pass_changes_nothing():
+    machine = Machine()
+    want = desired(state(peer(), peer("bob", BOB, "10.100.2.1", "ci")), NOW)
+    assert _box(machine).reconcile(want)
+    again = _box(machine)
+    # A fresh agent does not know what the sets of networks hold: it writes them once more, and nothing else.
+    assert again.reconcile(want) == Changes(reach=want.reach)
+    asked = len(machine.asked)
+    assert not again.reconcile(want)
+    assert len(machine.asked) == asked
+
+
+def test_a_new_peer_leaves_the_others_alone():
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(peer()), NOW))
+    machine.asked.clear()
+    box.reconcile(desired(state(peer(), peer("bob", BOB, "10.100.2.1", "ci")), NOW))
+    assert not [words for words in machine.asked if ANN in words]
+    assert machine.transactions[-1] == [
+        {"add": {"element": {"family": "inet", "table": "twinlock", "name": "served", "elem": ["10.100.2.1"]}}}
+    ]
+
+
+def test_a_revoked_peer_is_gone_from_both_interfaces_and_its_connections_end():
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(peer()), NOW))
+    box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
+    machine.conntrack.add("10.100.1.1")
+    box.reconcile(desired(state(), NOW))
+    assert machine.peers == {"wg-service": {}, "wg-way": {}, "wg-pair": {}}
+    assert machine.served == set()
+    assert machine.conntrack == set()
+
+
+def test_the_firewall_closes_before_the_tunnel_goes():
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(peer()), NOW))
+    machine.asked.clear()
+    box.reconcile(desired(state(), NOW))
+    assert [words[:2] for words in machine.asked] == [("nft", "-j"), ("wg", "set"), ("conntrack", "-D")]
+
+
+def test_a_peer_expires_by_time_alone():
+    short = state(peer(expires_at=NOW + 10))
+    assert ANN in desired(short, NOW + 9).peers
+    assert ANN not in desired(short, NOW + 10).peers
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        peer(address="10.100.2.9"),
+        peer(address="10.100.0.1"),
+        peer(address="10.100.1.1/0"),
+        peer(address="10.100.1.1; flush ruleset"),
+        peer(key="not base64"),
+        peer(key="AAAA"),
+        peer(key="A" * 43 + "="),
+        peer(name="$(reboot)"),
+        peer(state="pending"),
+        peer(state="expired"),
+    ],
+    ids=lambda bad: f"{bad.name} {bad.public_key[:8]} {bad.address} {bad.state}",
+)
+def test_what_the_registry_should_never_hold_is_not_served_and_said(bad):
+    want = desired(state(bad, peer("bob", BOB, "10.100.2.1", "ci")), NOW)
+    assert set(want.peers) == {BOB}
+    assert len(want.refused) == 1
+    assert "is not served" in want.refused[0]
+
+
+def test_two_peers_never_share_an_address_or_a_key():
+    want = desired(state(peer(), peer("twin", BOB), peer("other", ANN, "10.100.2.2", "ci")), NOW)
+    assert {key: one.name for key, one in want.peers.items()} == {ANN: "ann"}
+    assert len(want.refused) == 2
+
+
+def test_a_tenants_reach_is_sets_of_networks_without_overlap():
+    reach = desired(state(), NOW).reach
+    assert reach.storage_tenants == ("10.100.1.0/24",)
+    assert reach.services == (("10.100.1.0/24", "10.50.0.5/32", "tcp", 5432),)
+    assert reach.networks == (("10.100.2.0/24", "10.60.0.0/23"),)
+
+
+def test_nft_gets_one_transaction_of_json_and_no_text_of_its_own():
+    machine = Machine()
+    _box(machine).reconcile(desired(state(peer()), NOW))
+    assert len(machine.transactions) == 1
+    assert [words for words in machine.asked if words[0] == "nft"][-1] == ("nft", "-j", "-f", "-")
+    services = [c for c in machine.transactions[0] if c.get("add", {}).get("element", {}).get("name") == "services"]
+    assert services[0]["add"]["element"]["elem"] == [
+        {
+            "concat": [
+                {"prefix": {"addr": "10.100.1.0", "len": 24}},
+                {"prefix": {"addr": "10.50.0.5", "len": 32}},
+                "tcp",
+                5432,
+            ]
+        }
+    ]
+    json.dumps(machine.transactions)
+
+
+def test_a_call_takes_the_old_session_away_first():
+    machine = Machine()
+    box = _box(machine)
+    box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
+    sets = [words for words in machine.asked if words[:2] == ("wg", "set")]
+    assert sets[0][3:] == ("peer", ANN, "remove", "peer", ANN, "allowed-ips", "10.100.1.1/32", "endpoint",
+                           "198.51.100.2:29112", "persistent-keepalive", "25")  # fmt: skip
+
+
+def test_letting_go_leaves_the_ways_open():
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(peer()), NOW))
+    box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
+    assert box.let_go() == 1
+    assert machine.peers["wg-service"] == {}
+    assert ANN in machine.peers["wg-way"]
+
+
+def test_after_a_failed_command_the_box_is_read_anew():
+    machine = Machine()
+    box = _box(machine)
+    machine.fails = "wg set wg-way"
+    with pytest.raises(CommandFailed):
+        box.reconcile(desired(state(peer()), NOW))
+    machine.fails = ""
+    box.reconcile(desired(state(peer()), NOW))
+    assert ANN in machine.peers["wg-way"]
+
+
+def test_a_peer_whose_address_changed_is_called_anew():
+    have = Have(way=frozenset({ANN}), service={ANN: ("10.100.1.1/32",)}, served=frozenset({"10.100.1.1"}), reach=None)
+    changes = diff(desired(state(peer(address="10.100.1.2")), NOW), have)
+    assert (changes.service_remove, changes.admit, changes.cut) == ((ANN,), ("10.100.1.2",), ("10.100.1.1",))
+
+
+@given(st.sets(st.sampled_from([ANN, BOB, EVE])), st.sets(st.sampled_from([ANN, BOB, EVE])))
+def test_from_any_box_to_any_registry_in_one_pass(before, after):
+    def those(keys):
+        return desired(state(*(peer(f"p{at}", key, f"10.100.1.{at + 1}") for at, key in _numbered(keys))), NOW)
+
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(those(before))
+    box.reconcile(those(after))
+    assert set(machine.peers["wg-way"]) == after
+    assert machine.served == {f"10.100.1.{at + 1}" for at, _ in _numbered(after)}
+
+
+def _numbered(keys):
+    return [(at, key) for at, key in enumerate((ANN, BOB, EVE)) if key in keys]

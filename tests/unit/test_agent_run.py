@@ -1,0 +1,684 @@
+"""The running gateway: following, serving, letting go, and going on without the registry. No process, no socket."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer, state
+from tests.userdata_samples import gateway_boot
+from twinlock.agent import run as running
+from twinlock.agent.atomic_file import write_private
+from twinlock.agent.boot import BOOT_FILE, boot_from, load_boot
+from twinlock.agent.bootstrap import Surroundings, bootstrap
+from twinlock.agent.box import Box
+from twinlock.agent.channel import Message, Word
+from twinlock.agent.conntrack import Conntrack
+from twinlock.agent.console import failed_line, ready_line, say
+from twinlock.agent.errors import AgentError, BadBoot, BadState, CloudUnavailable, CommandFailed
+from twinlock.agent.follow import follow, read_in_full
+from twinlock.agent.interfaces import PAIR, pair_address
+from twinlock.agent.nft import Nft
+from twinlock.agent.pair import join, pair_peers
+from twinlock.agent.record import load_record
+from twinlock.agent.run import Gateway, Outside
+from twinlock.agent.state import load, save
+from twinlock.agent.wg import Wg
+from twinlock.registry.errors import Corrupt, Unavailable
+from twinlock.registry.model import GatewayRecord, Identity, ShardLease, SwitchWish
+from userdata.render import boot_json
+
+BOOT = boot_from(json.loads(boot_json(gateway_boot())), "boot.json")
+
+
+def record(slot="a", **changes) -> GatewayRecord:
+    fields = {
+        "slot": slot,
+        "instance_id": f"i-{slot}",
+        "zone": f"eu-west-1{slot}",
+        "private_address": "10.0.1.10",
+        "public_address": "203.0.113.10",
+        "service_public_key": ANN,
+        "way_public_key": ANN,
+        "pair_public_key": BOB,
+        "agent_version": "0.1.0",
+        "agent_sha256": "00",
+        "booted_at": NOW,
+        "heartbeat_at": NOW,
+        "applied": {},
+        "storage_prefixes": (),
+        "serving": False,
+    }
+    return GatewayRecord(**{**fields, **changes})
+
+
+class Table:
+    """A registry in memory, which can be gone."""
+
+    def __init__(self, *peers) -> None:
+        self.what = definition()
+        self.peers = {one.name: one for one in peers}
+        self.numbers = {"ml": 1}
+        self.names: dict[int, set[str]] = {}
+        self.lease: ShardLease | None = None
+        self.wish: SwitchWish | None = None
+        self.gone, self.reads = False, []
+        self.records: list[GatewayRecord] = []
+        self.identities: dict[str, Identity] = {}
+
+    def _ask(self, what: str) -> None:
+        self.reads.append(what)
+        if self.gone:
+            raise Unavailable("table twinlock-lab: AWS can't be reached")
+
+    def change(self, *names: str) -> None:
+        self.numbers["ml"] += 1
+        self.names[self.numbers["ml"]] = set(names)
+
+    def definition(self):
+        self._ask("definition")
+        return self.what
+
+    def generations(self):
+        self._ask("generations")
+        return dict(self.numbers)
+
+    def changed_names(self, tenant, since, upto):
+        self._ask("changes")
+        numbers = range(since + 1, upto + 1)
+        if upto < since or not all(number in self.names for number in numbers):
+            return None
+        return frozenset(name for number in numbers for name in self.names[number])
+
+    def served_peers(self, tenant, names=None):
+        self._ask("full" if names is None else f"some {sorted(names)}")
+        return tuple(
+            one for one in self.peers.values() if one.tenant == tenant and (names is None or one.name in names)
+        )
+
+    def identity(self, name):
+        self._ask("identity")
+        return self.identities.get(name)
+
+    def claim_identity(self, identity):
+        self._ask("claim")
+        return self.identities.setdefault(identity.name, identity)
+
+    def put_gateway(self, what):
+        self._ask("put")
+        self.records.append(what)
+
+    def switch_wish(self):
+        self._ask("switch")
+        return self.wish
+
+    def gateways(self, slots):
+        self._ask("gateways")
+        return ()
+
+    def write_lease(self, lease, *, over=None, seen=None):
+        self._ask("lease")
+        held = self.lease
+        if held is None or held.owner in (lease.owner, over) or held.until_ms == seen:
+            self.lease = lease
+        return self.lease
+
+    def owned_by(self, slot: str) -> None:
+        self.lease = ShardLease(shard=0, owner=slot, until_ms=int(NOW * 1000))
+
+
+class Time:
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def clock(self) -> float:
+        return self.at
+
+    def now(self) -> float:
+        return NOW + self.at - 1000.0
+
+
+@pytest.fixture
+def stage(tmp_path):
+    class Stage:
+        table, machine, time = Table(peer()), Machine(), Time()
+        prefixes = ("3.5.64.0/21",)
+
+        def __init__(self) -> None:
+            self.said: list[Message] = []
+
+        def gateway(self) -> Gateway:
+            def listed():
+                if self.table.gone:
+                    raise CloudUnavailable("prefix list pl-1: no answer")
+                return self.prefixes
+
+            outside = Outside(
+                registry=self.table,
+                leases=self.table,
+                say=self.said.append,
+                listen=lambda: None,
+                silences=lambda: iter(()),
+                storage_prefixes=listed,
+                box=Box(Wg(self.machine), Nft(self.machine), Conntrack(self.machine)),
+                state_file=tmp_path / "state.json",
+                now=self.time.now,
+                clock=self.time.clock,
+            )
+            return Gateway(BOOT, record(), outside)
+
+        def opens_a_way(self) -> None:
+            way = self.machine.peers["wg-way"][ANN]
+            way.update(endpoint="198.51.100.2:29112", handshake=str(int(self.time.now())))
+
+    return Stage()
+
+
+def _turn(stage, gateway, seconds=1.0) -> None:
+    stage.time.at += seconds
+    gateway.follow_once()
+    gateway.ask_once()
+    gateway.turn()
+
+
+def test_the_first_turns_make_the_box_equal_and_says_so(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _turn(stage, gateway)
+    assert ANN in stage.machine.peers["wg-way"]
+    said = stage.table.records[-1]
+    assert (said.applied, said.serving, said.storage_prefixes) == ({"ml": 1, "ci": 0}, True, ("3.5.64.0/21",))
+
+
+def test_an_idle_turn_costs_one_small_read_and_a_lease(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _turn(stage, gateway)
+    stage.table.reads.clear()
+    _turn(stage, gateway)
+    # The twin was never heard here: its key is looked for.
+    assert stage.table.reads == ["generations", "switch", "gateways", "lease"]
+
+
+def test_a_change_is_fetched_by_name_applied_and_reported_in_one_turn(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
+    stage.table.change("bob")
+    stage.table.reads.clear()
+    _turn(stage, gateway)
+    assert "some ['bob']" in stage.table.reads
+    assert "full" not in stage.table.reads
+    assert BOB in stage.machine.peers["wg-way"]
+    assert stage.table.records[-1].applied["ml"] == 2
+
+
+def test_a_gap_in_the_changes_is_a_full_read():
+    table = Table(peer())
+    last = read_in_full(table, None)
+    table.numbers["ml"] = 9
+    table.peers = {"bob": peer("bob", BOB, "10.100.1.2")}
+    assert set(follow(table, last).peers["ml"]) == {BOB}
+    assert "full" in table.reads[-1]
+
+
+def test_a_generation_that_went_back_is_a_full_read():
+    table = Table(peer())
+    table.numbers["ml"] = 9
+    last = read_in_full(table, None)
+    table.numbers["ml"] = 3
+    table.peers = {}
+    assert follow(table, last).peers["ml"] == {}
+
+
+def test_everything_is_read_again_every_five_minutes(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.table.peers = {}  # without a generation: a restored table, or somebody's mistake
+    _turn(stage, gateway, 299)
+    assert ANN in stage.machine.peers["wg-way"]
+    _turn(stage, gateway, 2)
+    assert stage.machine.peers["wg-way"] == {}
+
+
+def test_a_new_definition_is_seen_within_seconds(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    tenants = tuple(dataclasses.replace(tenant, storage=False) for tenant in stage.table.what.tenants)
+    stage.table.what = definition(tenants=tenants)
+    _turn(stage, gateway, 15)
+    flushed = [c["flush"]["set"]["name"] for c in stage.machine.transactions[-1] if "flush" in c]
+    added = [c["add"]["element"]["name"] for c in stage.machine.transactions[-1] if "add" in c]
+    assert "storage_tenants" in flushed
+    assert "storage_tenants" not in added
+
+
+def test_a_client_is_called_only_by_whoever_serves(stage):
+    stage.table.owned_by("b")
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    assert gateway.call_once() == 0
+    stage.table.owned_by("a")
+    _turn(stage, gateway)
+    assert stage.machine.peers["wg-service"][ANN]["endpoint"] == "198.51.100.2:29112"
+
+
+def test_whoever_lost_the_lease_lets_go_of_every_client(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.call_once()
+    stage.table.owned_by("b")
+    _turn(stage, gateway)
+    assert stage.machine.peers["wg-service"] == {}
+    assert gateway.call_once() == 0
+    _turn(stage, gateway)
+    assert stage.table.records[-1].serving is False
+
+
+def test_clients_that_a_crashed_agent_had_called_are_let_go_when_another_serves(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.call_once()
+    stage.table.owned_by("b")
+    _turn(stage, stage.gateway())
+    assert stage.machine.peers["wg-service"] == {}
+
+
+def _hear(gateway, **changes):
+    gateway._own.events.put(Word(**{"slot": "b", "serving": False, "term": 0, **changes}))
+    gateway.turn()
+
+
+def test_a_switch_lets_go_first_says_who_is_next_and_does_not_take_it_back(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.call_once()
+    _hear(gateway)
+    stage.table.wish = SwitchWish(to="b", asked_ms=1)
+    _turn(stage, gateway, 0.5)
+    _hear(gateway)
+    assert not gateway.serving
+    assert stage.machine.peers["wg-service"] == {}
+    assert stage.said[-1] == Word(slot="a", serving=False, term=1, gives="b")
+    _turn(stage, gateway, 0.5)
+    assert not gateway.serving
+
+
+def test_a_wish_from_before_the_start_moves_nobody(stage):
+    stage.table.wish = SwitchWish(to="b", asked_ms=1)
+    gateway = stage.gateway()
+    for _ in range(3):
+        _turn(stage, gateway, 0.3)
+        _hear(gateway)
+    assert gateway.serving
+
+
+def test_nothing_is_handed_to_a_twin_that_is_not_heard(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.table.wish = SwitchWish(to="b", asked_ms=1)
+    _turn(stage, gateway)
+    _turn(stage, gateway)
+    assert gateway.serving
+
+
+def test_who_is_given_the_shard_calls_at_once(stage):
+    stage.table.owned_by("b")
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    _hear(gateway, serving=True, term=4)
+    _hear(gateway, term=4, gives="a")
+    assert gateway.serving
+    assert ANN in stage.machine.peers["wg-service"]
+    (gate,) = [c["add"]["element"] for c in stage.machine.transactions[-1] if "add" in c]
+    assert (gate["name"], gate["elem"]) == ("open", [{"elem": {"val": 0, "timeout": 1}}])
+
+
+def test_a_gateway_that_lost_its_interface_hands_over_and_takes_nothing(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _hear(gateway)
+    stage.machine.fails = "wg show wg-service"
+    gateway._careful(gateway.beat)
+    gateway._careful(gateway.turn)
+    assert not gateway.serving
+    gateway._own.events.put(Word(slot="b", serving=False, term=9, gives="a"))
+    gateway._careful(gateway.turn)
+    assert not gateway.serving
+
+
+def test_letting_go_is_tried_again_until_it_is_done(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.call_once()
+    stage.table.owned_by("b")
+    stage.machine.fails = "wg set wg-service"
+    with pytest.raises(CommandFailed):
+        _turn(stage, gateway)
+    assert gateway.call_once() == 0
+    stage.machine.fails = ""
+    _turn(stage, gateway)
+    assert stage.machine.peers["wg-service"] == {}
+
+
+def test_who_expires_is_shut_out_while_the_registry_hangs(stage):
+    """Nothing but the clock is asked: a look at the registry may take seconds."""
+    stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2", expires_at=NOW + 5)
+    gateway = stage.gateway()
+    gateway.follow_once()
+    asked = len(stage.table.reads)
+    stage.time.at += 4.9
+    assert gateway.expire_once() == 0
+    stage.time.at += 0.1
+    assert gateway.expire_once() == 1
+    assert set(stage.machine.peers["wg-way"]) == {ANN}
+    assert gateway.expire_once() == 0
+    assert len(stage.table.reads) == asked
+
+
+def test_without_the_registry_the_gateway_goes_on_and_peers_still_expire(stage):
+    stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2", expires_at=NOW + 100)
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    stage.table.gone = True
+    _turn(stage, gateway, 3600)
+    assert set(stage.machine.peers["wg-way"]) == {ANN}
+    assert gateway.serving
+    stage.opens_a_way()
+    assert gateway.call_once() == 0, "no twin either: the other one may have called them"
+    _hear(gateway)
+    assert gateway.call_once() == 1
+
+
+def test_a_restarted_agent_without_the_registry_starts_from_disk(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _turn(stage, gateway)
+    stage.table.gone, stage.machine.peers["wg-way"], stage.machine.served = True, {}, set()
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    assert ANN in stage.machine.peers["wg-way"]
+    assert gateway.serving
+
+
+def test_a_gateway_that_comes_back_steals_no_client_from_the_one_that_took_over(stage):
+    _turn(stage, stage.gateway())
+    stage.table.owned_by("b")
+    gateway = stage.gateway()
+    stage.opens_a_way()
+    assert gateway.call_once() == 0
+    calls: list[int] = []
+    ask = stage.table._ask
+    stage.table._ask = lambda what: (ask(what), calls.append(gateway.call_once()))
+    _turn(stage, gateway)
+    assert set(calls) == {0}, "at no moment of its first turn"
+    assert not gateway.serving
+
+
+def test_when_the_registry_is_back_its_word_counts(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.table.gone = True
+    _turn(stage, gateway)
+    stage.table.gone, stage.table.peers = False, {}
+    stage.table.owned_by("b")
+    stage.table.change("ann")
+    _turn(stage, gateway)
+    assert stage.machine.peers["wg-way"] == {}
+    assert not gateway.serving
+
+
+def test_what_was_not_applied_is_not_reported_as_applied(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
+    stage.table.change("bob")
+    stage.machine.fails = "wg set wg-way"
+    _turn(stage, gateway, 6)
+    assert stage.table.records[-1].applied["ml"] == 1
+    stage.machine.fails = ""
+    _turn(stage, gateway)
+    assert stage.table.records[-1].applied["ml"] == 2
+
+
+def test_unreadable_state_stops_the_agent_and_is_never_read_as_empty(stage, tmp_path):
+    (tmp_path / "state.json").write_text('{"version": 1, "peers"')
+    with pytest.raises(BadState, match="delete it"):
+        stage.gateway()
+
+
+def test_an_item_that_this_version_did_not_write_stops_nothing_that_runs(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+
+    def corrupt():
+        raise Corrupt("meta/ml: generation is no number")
+
+    stage.table.generations = corrupt
+    _turn(stage, gateway)
+    assert ANN in stage.machine.peers["wg-way"]
+
+
+def test_something_unforeseen_ends_the_process_rather_than_one_thread(stage, monkeypatch):
+    monkeypatch.setattr(running, "_CALL_SECONDS", 0.01)
+    gateway = stage.gateway()
+
+    def broken():
+        raise ZeroDivisionError
+
+    stage.table.generations = broken
+    with pytest.raises(ZeroDivisionError):
+        gateway.run()
+
+
+@pytest.mark.parametrize("version", [0, 2, None])
+def test_state_of_another_version_is_refused(tmp_path, version):
+    (tmp_path / "state.json").write_text(json.dumps({"version": version}))
+    with pytest.raises(BadState, match="version"):
+        load(tmp_path / "state.json")
+
+
+def test_state_comes_back_as_it_went_and_is_for_root_alone(tmp_path):
+    whole = state(peer(expires_at=NOW + 5), peer("bob", BOB, "10.100.2.1", "ci"), serving=True)
+    save(whole, tmp_path / "state.json")
+    assert load(tmp_path / "state.json") == whole
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
+    assert load(tmp_path / "nothing") is None
+
+
+def test_a_write_that_died_half_way_is_no_obstacle(tmp_path):
+    (tmp_path / ".state.json.part").write_text("half")
+    write_private(tmp_path / "state.json", "whole")
+    assert (tmp_path / "state.json").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_only_twins_that_the_user_data_names_join_the_pair_channel():
+    records = (record("b", private_address="10.66.6.6"), record("z"), record("a"), record("b", pair_public_key="no"))
+    (twin,) = pair_peers(BOOT, records)
+    assert twin.endpoint == "10.0.2.10:51823", "where the user data says, whatever the record says"
+    assert twin.allowed_ips == (f"{pair_address(('a', 'b'), 'b')}/128",)
+
+
+def test_a_replaced_twin_takes_the_place_of_the_old_one():
+    machine = Machine()
+    join(Wg(machine), pair_peers(BOOT, (record("b"),)))
+    join(Wg(machine), pair_peers(BOOT, (record("b", pair_public_key=ANN),)))
+    assert set(machine.peers[PAIR]) == {ANN}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("port", "51820"), ("port", True), ("twins", "b"), ("private_address", "10.0.1"), ("gateway_address", "10.0.0.1")],
+)
+def test_boot_arguments_of_another_kind_are_refused_by_name(name, value):
+    document = {**json.loads(boot_json(gateway_boot())), name: value}
+    with pytest.raises(BadBoot, match=name if name != "private_address" else "10.0.1"):
+        boot_from(document, "boot.json")
+
+
+def test_boot_arguments_of_another_version_are_refused(tmp_path):
+    document = json.loads(boot_json(gateway_boot()))
+    del document["mtu"]
+    with pytest.raises(BadBoot, match="mtu"):
+        boot_from(document, "boot.json")
+    with pytest.raises(BadBoot, match="user data"):
+        load_boot(tmp_path / BOOT_FILE.name)
+
+
+class Vault:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], object] = {}
+        self.gone = 0
+
+    def put(self, container, version, key):
+        if self.gone:
+            self.gone -= 1
+            raise CloudUnavailable(f"secret {container}: put: no answer")
+        self.kept[container, version] = key
+
+    def get(self, container, version):
+        if self.gone:
+            raise CloudUnavailable(f"secret {container}: get: no answer")
+        return self.kept[container, version]
+
+    def drop(self, container, version):
+        del self.kept[container, version]
+
+
+@pytest.fixture
+def around(tmp_path):
+    machine = Machine()
+    machine.peers = {}
+
+    def runner(words, stdin):
+        match tuple(words):
+            case ("wg-quick", "up", name):
+                assert name not in machine.peers
+                machine.peers[name] = {}
+            case ("wg-quick", "down", name):
+                del machine.peers[name]
+            case _:
+                return machine(words, stdin)
+        return ""
+
+    waits: list[float] = []
+    found = Surroundings(
+        registry=Table(),
+        secrets=Vault(),
+        instance_id=lambda: "i-1",
+        wg=Wg(runner),
+        nft=Nft(runner),
+        state_folder=tmp_path,
+        wireguard_folder=tmp_path / "wireguard",
+        now=lambda: NOW,
+        sleep=waits.append,
+    )
+    return found, machine, waits
+
+
+def test_bootstrap_raises_three_tunnels_and_registers_last(around):
+    outside, machine, _ = around
+    said = bootstrap(BOOT, outside)
+    assert set(machine.peers) == {"wg-service", "wg-way", "wg-pair"}
+    assert outside.registry.reads[-1] == "put"
+    assert outside.registry.records == [said]
+    assert load_record(outside.state_folder) == said
+    text = (outside.wireguard_folder / "wg-service.conf").read_text()
+    assert "ListenPort = 51821" in text
+    assert "Address = 10.100.0.1/16" in text
+    assert "Table = off" in text
+    assert (outside.wireguard_folder / "wg-service.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_private_key_is_ever_an_argument_or_a_message(around, caplog):
+    outside, machine, _ = around
+    bootstrap(BOOT, outside)
+    secrets = [key.text() for key in outside.secrets.kept.values()]
+    secrets.append((outside.state_folder / "pair.key").read_text().strip())
+    assert len(secrets) == 3
+    for secret in secrets:
+        assert not [words for words in machine.asked if secret in " ".join(words)]
+        assert secret not in caplog.text
+
+
+def test_bootstrap_again_leaves_tunnels_and_keys_as_they_are(around):
+    outside, machine, _ = around
+    first = bootstrap(BOOT, outside)
+    assert bootstrap(BOOT, outside) == first
+    assert not [words for words in machine.asked if "down" in words]
+
+
+def test_bootstrap_tries_again_with_longer_and_longer_waits(around):
+    outside, _, waits = around
+    outside.secrets.gone = 3
+    bootstrap(BOOT, outside)
+    assert waits == [1.0, 2.0, 4.0]
+
+
+def test_a_bootstrap_that_fails_registers_nothing(around):
+    outside, _, waits = around
+    outside.secrets.gone = 10**6
+    with pytest.raises(CloudUnavailable, match="no answer"):
+        bootstrap(BOOT, outside)
+    assert outside.registry.records == []
+    assert len(waits) == 8
+
+
+def test_a_gateway_that_reboots_without_the_cloud_starts_from_its_own_disk(around):
+    outside, machine, waits = around
+    first = bootstrap(BOOT, outside)
+    machine.peers.clear()
+    outside.registry.gone = True
+    assert bootstrap(BOOT, outside) == first
+    assert set(machine.peers) == {"wg-service", "wg-way", "wg-pair"}
+    assert waits == []
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_a_bootstrap_that_was_killed_at_any_read_ends_well_the_next_time(around, after):
+    outside, _, _ = around
+
+    class Killed(BaseException):
+        pass
+
+    asked, ask = [], outside.registry._ask
+
+    def dying(what):
+        asked.append(what)
+        if len(asked) == after:
+            raise Killed
+        ask(what)
+
+    outside.registry._ask = dying
+    with pytest.raises(Killed):
+        bootstrap(BOOT, outside)
+    outside.registry._ask = ask
+    said = bootstrap(BOOT, outside)
+    assert outside.registry.identities["service"].public_key == said.service_public_key
+    assert outside.registry.identities["way#a"].public_key == said.way_public_key
+
+
+def test_the_console_line_is_one_line(tmp_path):
+    console = tmp_path / "console"
+    console.touch()
+    say(failed_line("a", "secret x:\n  no answer"), console)
+    assert console.read_text() == "twinlock: gateway a bootstrap failed: secret x: no answer\n"
+    assert ready_line("a", "S=", "W=") == "twinlock: gateway a ready service=S= way=W="
+
+
+def test_a_machine_without_a_console_is_no_error(tmp_path):
+    say("twinlock: gateway a ready", tmp_path / "no" / "console")
+
+
+def test_each_error_of_the_agent_is_of_one_tree():
+    assert all(issubclass(kind, AgentError) for kind in (BadBoot, BadState, CloudUnavailable, CommandFailed))

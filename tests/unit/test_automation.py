@@ -1,0 +1,72 @@
+"""What platforms build on: the same settings, and events as plain values."""
+
+from __future__ import annotations
+
+import pytest
+from pulumi.automation import EngineEvent, OpType, StepEventMetadata
+from pulumi.automation.events import DiagnosticEvent, PolicyEvent, ResourcePreEvent, ResOutputsEvent
+
+from components.settings import parse
+from tests.unit.program_build import CONFIG, changed
+from twinlock import automation
+from twinlock.automation import Invalid, configuration, spec
+from twinlock.change import Done, Event, Finding, Message, ResourceChange, Started, report
+
+BUCKET = "urn:pulumi:dev::twinlock::twinlock:aws:Storage$aws:s3/bucket:Bucket::data"
+GROUP = "urn:pulumi:dev::twinlock::aws:autoscaling/group:Group::a"
+COMPONENT = "urn:pulumi:dev::twinlock::twinlock:aws:Storage::x"
+
+
+def heard(**event: object) -> list[Event]:
+    return list(automation._events(EngineEvent(sequence=1, timestamp=1, **event)))
+
+
+def step(action: OpType, urn: str, **more: object) -> StepEventMetadata:
+    return StepEventMetadata(op=action, urn=urn, type=urn.split("$")[-1], provider="", **more)
+
+
+def test_a_stack_file_says_just_what_the_spec_says():
+    wanted = spec(CONFIG)
+    written = configuration(wanted)
+    assert written["aws:region"] == "eu-west-1"
+    read = {key.removeprefix("twinlock:").removeprefix("aws:"): value for key, value in written.items()}
+    assert parse({"environment": "test", **read}) == wanted
+
+
+def test_a_wrong_spec_is_told_before_anything_is_tried():
+    with pytest.raises(Invalid, match=r"twinlock:tunnel\.mtu = 900") as caught:
+        spec(changed(tunnel={"mtu": 900}))
+    assert "1280 to 8921" in caught.value.reason and caught.value.resource == ""
+
+
+def test_the_engines_steps_become_changes_and_a_replacement_counts_once():
+    steps = [
+        step(OpType.CREATE_REPLACEMENT, BUCKET, diffs=["bucket"]),
+        step(OpType.REPLACE, BUCKET, diffs=["bucket"]),
+        step(OpType.SAME, GROUP),
+        step(OpType.CREATE, COMPONENT),
+    ]
+    events = [event for one in steps for event in heard(resource_pre_event=ResourcePreEvent(metadata=one))]
+    events += heard(res_outputs_event=ResOutputsEvent(metadata=steps[1]))
+    replaced = ResourceChange(action="replace", urn=BUCKET, properties=("bucket",))
+    assert replaced in [event.change for event in events if isinstance(event, Started)]
+    assert [event.change for event in events if isinstance(event, Done)] == [replaced]
+    assert report(events).changed == (replaced,) and report(events).counts() == {"replace": 1}
+
+
+def test_what_holds_data_is_known_when_it_goes():
+    assert ResourceChange(action="delete", urn=BUCKET).loses_data
+    assert not ResourceChange(action="update", urn=BUCKET).loses_data
+    assert not ResourceChange(action="delete", urn=GROUP).loses_data
+    assert (ResourceChange(action="same", urn=BUCKET).type, ResourceChange(action="same", urn=BUCKET).name) == (
+        "aws:s3/bucket:Bucket", "data",
+    )  # fmt: skip
+
+
+def test_messages_and_findings_are_plain_text():
+    text = "<{%fg 1%}>no room<{%reset%}>\n"
+    said = heard(diagnostic_event=DiagnosticEvent(message=text, color="never", severity="error", urn=GROUP))
+    assert said == [Message(severity="error", text="no room", urn=GROUP)]
+    assert heard(diagnostic_event=DiagnosticEvent(message=text, color="never", severity="debug")) == []
+    found = heard(policy_event=PolicyEvent(text, "never", "tags", "twinlock", "1", "1", "mandatory", BUCKET))
+    assert found == [Finding(rule="tags", level="mandatory", text="no room", urn=BUCKET)]

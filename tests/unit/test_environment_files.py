@@ -1,0 +1,84 @@
+"""Stack files: written, checked with line numbers, and known to editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from components.models import Gateway, Network, Registry, Storage, Tenant, Tunnel
+from components.schema import schema
+from twinlock.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+NEW = ("environment", "new", "dev", "--region", "eu-west-1", "--image", "ami-0123456789abcdef0")
+
+
+def run(*words: str | Path):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_new_stack_file_is_sound_and_names_every_setting(tmp_path: Path):
+    file = tmp_path / "Pulumi.dev.yaml"
+    done = run(*NEW, "--file", file, "--tenant", "red", "--tenant", "blue", "--bucket", "logs", "--no-protect")
+    assert done.exit_code == 0, done.output
+    assert run("environment", "check", "--file", file).exit_code == 0
+    text = file.read_text()
+    for model in (Network, Tunnel, Gateway, Storage, Tenant, Registry):
+        for name in model.model_fields:
+            assert f" {name}:" in text, f"{model.__name__}.{name} is not in the file"
+
+
+def test_a_stack_file_is_never_overwritten(tmp_path: Path):
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text("mine")
+    assert run(*NEW, "--file", file).exit_code == 3
+    assert file.read_text() == "mine"
+
+
+def test_nothing_is_written_for_a_wrong_wish(tmp_path: Path):
+    file = tmp_path / "Pulumi.dev.yaml"
+    assert run(*NEW[:-1], "debian", "--file", file).exit_code == 2
+    assert not file.exists()
+
+
+def test_a_mistake_is_told_with_its_line_and_exit_code_2(tmp_path: Path):
+    file = tmp_path / "Pulumi.dev.yaml"
+    run(*NEW, "--file", file)
+    lines = file.read_text().splitlines()
+    at = next(number for number, line in enumerate(lines, 1) if "zones:" in line)
+    lines[at - 1] = "    zones: [eu-west-1a, mars]"
+    file.write_text("\n".join([*lines, "  twinlock:regsitry: {}"]))
+    done = run("environment", "check", "--file", file)
+    assert done.exit_code == 2
+    assert f"{file}:{at}: twinlock:network.zones[1] = mars" in done.output
+    assert f"{file}:{len(lines) + 1}: twinlock:regsitry is not a known key" in done.output
+    told = json.loads(run("environment", "check", "--json", "--file", file).output)
+    assert [mistake["line"] for mistake in told["mistakes"]] == [at, len(lines) + 1]
+
+
+@pytest.mark.parametrize("text", ["[", "a: b", "config: 3", "\0"])
+def test_what_is_no_stack_file_is_told_in_one_line(tmp_path: Path, text: str):
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(text)
+    done = run("environment", "check", "--file", file)
+    assert done.exit_code == 2 and "Traceback" not in done.output
+
+
+def test_the_production_example_is_sound():
+    assert run("environment", "check", "--file", ROOT / "Pulumi.prod.yaml").exit_code == 0
+
+
+def test_the_published_schema_is_that_of_the_models():
+    """`python -m components.schema > docs/stack.schema.json` writes it anew."""
+    assert json.loads((ROOT / "docs" / "stack.schema.json").read_text()) == schema()
+    network = schema()["$defs"]["Network"]
+    assert set(network["properties"]) == set(Network.model_fields)
+    assert network["additionalProperties"] is False
+
+
+def test_the_labs_stack_file_is_sound():
+    done = run("environment", "check", "--file", ROOT / "lab" / "stack" / "Pulumi.lab.yaml")
+    assert done.exit_code == 0, done.output

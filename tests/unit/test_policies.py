@@ -1,0 +1,161 @@
+"""What a stack must obey: each rule by itself, and the whole program against all of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from policies.exceptions import EXCEPTIONS, exempt
+from policies.judge import RULES, STACK_RULES, judge, judge_stack
+from policies.leaks import found
+from policies.resource import UNKNOWN, Resource
+from tests import policy_samples as samples
+from tests.unit.program_build import Recording, build, changed
+
+BY_NAME = {rule.name: rule for rule in RULES}
+STACK_BY_NAME = {rule.name: rule for rule in STACK_RULES}
+CATALOGUES = r"[A-Za-z]+[0-9]*\.[0-9]+|CIS [0-9.]+|CKV2?_(AWS|SECRET)_[0-9]+"
+
+
+@pytest.mark.parametrize(("name", "resource"), [(n, r) for n, found in samples.GOOD.items() for r in found])
+def test_a_rule_lets_pass_what_is_right(name: str, resource: Resource):
+    assert list(BY_NAME[name].check(resource)) == []
+
+
+@pytest.mark.parametrize(("name", "resource"), [(n, r) for n, found in samples.BAD.items() for r in found])
+def test_a_rule_finds_what_is_wrong(name: str, resource: Resource):
+    assert list(judge(BY_NAME[name], resource))
+
+
+@pytest.mark.parametrize("name", STACK_BY_NAME)
+def test_a_rule_of_the_stack_lets_pass_what_is_right_and_finds_what_is_wrong(name: str):
+    assert list(judge_stack(STACK_BY_NAME[name], samples.GOOD_STACKS[name])) == []
+    assert list(judge_stack(STACK_BY_NAME[name], samples.BAD_STACKS[name]))
+
+
+def test_a_bucket_is_known_by_what_its_part_comes_from_while_its_name_is_unknown():
+    bucket = samples.made("aws:s3/bucket:Bucket", "b")
+    policy = Resource(
+        type="aws:s3/bucketPolicy:BucketPolicy",
+        name="p",
+        urn="p",
+        inputs={},
+        refers={"bucket": frozenset({bucket.urn})},
+    )
+    rule = STACK_BY_NAME["bucket-has-policy"]
+    assert list(judge_stack(rule, [bucket, policy])) == [] and list(judge_stack(rule, [bucket]))
+
+
+def test_what_the_cloud_fills_in_by_itself_is_no_choice_of_the_stack():
+    """A preview knows neither what AWS adds to a bucket nor what another resource gives it."""
+    rule = STACK_BY_NAME["bucket-has-policy"]
+    filled_in = samples.made("aws:s3/bucket:Bucket", policy=UNKNOWN)
+    assert list(judge_stack(rule, [filled_in]))
+    assert not list(judge_stack(rule, [replace(filled_in, refers={"policy": frozenset({"urn"})})]))
+
+
+def test_every_rule_has_samples_right_and_wrong():
+    assert set(samples.GOOD) == set(samples.BAD) == set(BY_NAME)
+    assert set(samples.GOOD_STACKS) == set(samples.BAD_STACKS) == set(STACK_BY_NAME)
+
+
+def test_every_rule_names_the_controls_that_it_restates():
+    for rule in (*RULES, *STACK_RULES):
+        assert all(re.fullmatch(CATALOGUES, control) for control in rule.controls), rule.name
+    own = {rule.name for rule in (*RULES, *STACK_RULES) if not rule.controls}
+    assert own == {"bucket-endpoint-only", "bucket-no-lock-out"}  # what no catalogue says
+
+
+@pytest.mark.parametrize("text", [samples.KEY_OF_A_TUNNEL, samples.ACCESS_KEY, samples.GITHUB, samples.RANDOM])
+def test_a_finding_never_shows_the_secret(text: str):
+    resource = samples.user_data(f"x: {text}")
+    told = " ".join(judge(BY_NAME["no-secrets"], resource))
+    assert told and text not in told
+
+
+def test_text_within_text_within_text_is_searched():
+    import base64
+    import gzip
+
+    inner = base64.b64encode(gzip.compress(f"key: {samples.ACCESS_KEY}\n".encode() * 3)).decode()
+    outer = base64.b64encode(f"write_files:\n- content: {inner}\n".encode()).decode()
+    assert "an AWS access key" in set(found(outer))
+
+
+# -- the program -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def program() -> list[Resource]:
+    return resources(build(changed(network={"interface_endpoints": True}, tunnel={"client_ranges": ["0.0.0.0/0"]})))
+
+
+def resources(recording: Recording) -> list[Resource]:
+    """As the engine would describe them; the recording knows every value."""
+    return [
+        Resource(
+            type=made.type,
+            name=made.name,
+            urn=f"urn:pulumi:test::twinlock::{recording.parents[made.type, made.name]}${made.type}::{made.name}",
+            inputs=made.inputs,
+            protected=made.name in recording.protected,
+        )
+        for made in recording.made
+        if made.custom
+    ]
+
+
+def findings(stack: list[Resource], *, knowingly: bool = True) -> set[tuple[str, str]]:
+    """(rule, resource's name) of everything that is wrong; without `knowingly` what is exempt counts, too."""
+    return {(rule, one.name) for rule, one in broken(stack) if not knowingly or exempt(rule, one) is None}
+
+
+def broken(stack: list[Resource]) -> list[tuple[str, Resource]]:
+    alone = [(rule.name, one) for rule in RULES for one in stack if next(rule.check(one), None)]
+    together = [(rule.name, one) for rule in STACK_RULES for one, _ in rule.check(with_bucket_names(stack))]
+    return alone + together
+
+
+def with_bucket_names(stack: list[Resource]) -> list[Resource]:
+    """A recorded bucket's id is its resource's name and `-id`, and that is what its parts name."""
+    return [
+        Resource(type=one.type, name=one.name, urn=one.urn, inputs={**one.inputs, "bucket": f"{one.name}-id"})
+        if one.type == "aws:s3/bucket:Bucket"
+        else one
+        for one in stack
+    ]
+
+
+def test_the_program_has_no_finding_beside_the_exceptions(program: list[Resource]):
+    assert findings(program) == set()
+
+
+def test_a_development_environment_lacks_nothing_but_its_protection():
+    config = changed(storage={"protect": False}, registry={"protect": False})
+    assert {rule for rule, _ in findings(resources(build(config)))} == {"deletion-protection", "secret-recovery"}
+
+
+def test_the_exceptions_are_few_and_each_is_needed(program: list[Resource]):
+    assert len(EXCEPTIONS) <= 6
+    used = {(one.component, rule) for rule, resource in broken(program) if (one := exempt(rule, resource))}
+    assert used == {(one.component, rule) for one in EXCEPTIONS for rule in one.rules}
+    assert all(one.reason.endswith(".") for one in EXCEPTIONS)
+
+
+def test_an_exception_holds_for_no_stack_of_others():
+    assert exempt("no-public-address", samples.made("aws:ec2/eip:Eip", component="Addresses"))
+    assert exempt("no-public-address", samples.made("aws:ec2/eip:Eip")) is None
+    assert exempt("no-public-address", samples.made("aws:ec2/eip:Eip", component="Network")) is None
+
+
+def test_the_tunnel_is_one_port_of_udp_and_nothing_else():
+    for protocol, first, last, covered in (
+        ("udp", 51820, 51820, True),
+        ("tcp", 51820, 51820, False),
+        ("udp", 1, 65535, False),
+    ):
+        rule = samples.ingress(protocol, first, last, cidrIpv4="0.0.0.0/0")
+        ours = samples.made(rule.type, component="Firewall", **rule.inputs)
+        assert bool(exempt("no-ingress-from-world", ours)) == covered

@@ -1,0 +1,246 @@
+"""What the registry refuses and how it speaks to DynamoDB, without one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.parsers import ResponseParserError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.registry_samples import definition, gateway_record, public_key
+from twinlock.registry import items
+from twinlock.registry.addresses import free_addresses, probes
+from twinlock.registry.aws_errors import explained
+from twinlock.registry.definition import DefinitionError, definition_from_json, definition_to_json
+from twinlock.registry.errors import Corrupt, Refused, Unavailable
+from twinlock.registry.model import Peer
+from twinlock.registry.public_key import check_public_key
+from twinlock.registry.store import Clock, check_name
+from twinlock.registry.table import Check, LostRace, Table, absent, decode, encode
+
+P = 2**255 - 19
+LOW = (
+    0,
+    1,
+    P - 1,
+    P,
+    P + 1,
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+
+
+@pytest.mark.parametrize("point", [*LOW, *(low + 2**255 for low in LOW)])
+def test_a_point_of_low_order_is_no_public_key(point):
+    with pytest.raises(Refused, match="low order"):
+        check_public_key(base64.b64encode(point.to_bytes(32, "little")).decode())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_x25519_agrees_on_which_points_give_everybody_the_same_secret(seed):
+    """The list is right: the library refuses each of them, and none of ours."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+    own = X25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    for point in LOW:
+        with pytest.raises(ValueError, match=r".*"):
+            own.exchange(X25519PublicKey.from_public_bytes(point.to_bytes(32, "little")))
+    good = own.public_key().public_bytes_raw()
+    check_public_key(base64.b64encode(good).decode())
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "AAAA", public_key(1)[:-1], public_key(1) + "\n", " " + public_key(1), "é" * 44, public_key(1)[:-2] + "/="],
+)
+def test_a_key_that_wg_would_not_print_is_refused(key):
+    with pytest.raises(Refused):
+        check_public_key(key)
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_the_key_check_do_anything_but_refuse(text):
+    with pytest.raises(Refused):
+        check_public_key(text)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a#b", "a b", "a/b", "a" * 64, "a\n", "é"])
+def test_a_name_that_a_key_of_the_table_could_not_hold_is_refused(name):
+    with pytest.raises(Refused):
+        check_name(name)
+
+
+@given(prefix=st.integers(24, 32), taken=st.sets(st.integers(0, 255), max_size=255), reserved=st.integers(0, 255))
+def test_a_free_address_is_inside_and_neither_held_nor_reserved_nor_an_end(prefix, taken, reserved):
+    network = IPv4Network(f"10.9.8.0/{prefix}")
+    held = {str(IPv4Address(int(network.network_address) + offset)) for offset in taken}
+    own = str(IPv4Address(int(network.network_address) + reserved))
+    left = {str(host) for host in network} - held - {own, str(network[0]), str(network[-1])}
+    for count in (1, 2):
+        if len(left) >= count:
+            given_ = free_addresses("red", str(network), {own}, held, count)
+            assert (len(set(given_)), set(given_) <= left) == (count, True)
+        else:
+            with pytest.raises(Refused, match="widen"):
+                free_addresses("red", str(network), {own}, held, count)
+
+
+@given(prefix=st.integers(20, 32), reserved=st.integers(0, 255), count=st.integers(1, 200), seed=st.integers())
+def test_addresses_that_are_tried_are_different_and_could_all_be_given(prefix, reserved, count, seed):
+    network = IPv4Network(f"10.9.0.0/{prefix}")
+    own = str(IPv4Address(int(network.network_address) + reserved))
+    tried = probes(str(network), {own}, count, random.Random(seed))
+    assert len(set(tried)) == len(tried) <= count
+    assert not {own, str(network[0]), str(network[-1])} & set(tried)
+    assert all(IPv4Address(address) in network for address in tried)
+
+
+def test_a_definition_comes_back_as_it_was_written():
+    assert definition_from_json(definition_to_json(definition())) == definition()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"port": "51820"}, "port should be a whole number"),
+        ({"port": True}, "port should be a whole number"),
+        ({"surprise": 1}, "unknown ['surprise']"),
+        ({"tunnel_range": "10.64.0.0/33"}, "not a valid netmask"),
+        ({"gateway_address": "10.65.0.1"}, "not inside"),
+        ({"tenants": [{}]}, "tenant: missing"),
+        ({"slots": "ab"}, "slots should be a list"),
+        ({"buckets": [1]}, "buckets should be a list of texts"),
+    ],
+)
+def test_a_definition_that_is_not_exact_is_refused(change, says):
+    document = json.loads(definition_to_json(definition())) | change
+    with pytest.raises(DefinitionError) as refused:
+        definition_from_json(json.dumps(document))
+    assert says in str(refused.value)
+
+
+def test_a_tenant_outside_of_the_tunnel_is_no_definition():
+    text = definition_to_json(definition()).replace("10.64.3.0/24", "10.99.3.0/24")
+    with pytest.raises(DefinitionError, match="tenant strict"):
+        definition_from_json(text)
+
+
+_values = st.one_of(
+    st.text(), st.integers(-(10**20), 10**20), st.booleans(), st.lists(st.text()).map(tuple),
+    st.dictionaries(st.text(min_size=1), st.integers(0, 10**12)),
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text(min_size=1), _values))
+def test_items_come_back_from_the_wire_as_they_went(item):
+    assert decode(encode(item)) == item
+
+
+@pytest.mark.parametrize("wire", [{"B": b"x"}, {"N": "1.5"}, {"L": [{"N": "1"}]}, {"M": {"a": {"S": "x"}}}, {}])
+def test_what_this_version_never_writes_is_corrupt_and_not_empty(wire):
+    with pytest.raises(Corrupt):
+        decode({"attribute": wire})
+
+
+def test_a_gateway_record_comes_back_as_it_went():
+    record = gateway_record("a")
+    assert items.gateway_from(decode(encode(items.gateway_item(record)))) == record
+
+
+@pytest.mark.parametrize("expires_at", [None, 1_700_000_500])
+def test_a_peer_comes_back_as_it_went_and_expires_by_the_time_alone(expires_at):
+    peer = Peer(
+        tenant="red", name="laptop", public_key=public_key(1), address="10.64.1.1", state="approved",
+        enrolled_by="A:a", enrolled_at=1_700_000_000, approved_by=("B:b",), expires_at=expires_at,
+    )  # fmt: skip
+    item = decode(encode(items.peer_item("peer#red", peer)))
+    assert items.peer_from(item, 1_700_000_499) == peer
+    assert items.peer_from(item, 1_700_000_500).state == ("approved" if expires_at is None else "expired")
+
+
+class Answers:
+    """A client that raises, in turn, what it was given; then succeeds."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.calls = list(errors), []
+
+    def transact_write_items(self, **arguments):
+        self.calls.append(arguments)
+        if self.errors:
+            raise self.errors.pop(0)
+        return {}
+
+    def get_item(self, **arguments):
+        return self.transact_write_items(**arguments)
+
+
+def cancelled(*codes: str) -> ClientError:
+    error = {"Code": "TransactionCanceledException", "Message": "cancelled"}
+    return ClientError(
+        {"Error": error, "CancellationReasons": [{"Code": code} for code in codes]}, "TransactWriteItems"
+    )
+
+
+def failed(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "why\nnot"}}, "GetItem")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        cancelled("None", "TransactionConflict"),
+        cancelled("ConditionalCheckFailed", "None"),
+        cancelled("ThrottlingError"),
+        failed("TransactionConflictException"),
+    ],
+)
+def test_a_transaction_that_met_another_is_a_lost_race(error):
+    with pytest.raises(LostRace):
+        Table("t", Answers(error)).transact([Check(("a", "b"), absent())])
+
+
+def test_a_transaction_that_aws_finds_wrong_is_not_tried_again():
+    with pytest.raises(Unavailable):
+        Table("t", Answers(cancelled("None", "ValidationError"))).transact([Check(("a", "b"), absent())])
+
+
+def test_a_transaction_in_progress_is_asked_again_under_the_same_token():
+    client, waits = Answers(failed("TransactionInProgressException")), []
+    Table("t", client, waits.append).transact([Check(("a", "b"), absent())])
+    assert len(waits) == 1
+    assert len({call["ClientRequestToken"] for call in client.calls}) == 1
+    assert len(client.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (failed("AccessDeniedException"), Refused, "ask for the role"),
+        (failed("ExpiredTokenException"), Unavailable, "sign in again"),
+        (failed("UnrecognizedClientException"), Unavailable, "does not know these credentials"),
+        (failed("ResourceNotFoundException"), Unavailable, "no such table"),
+        (failed("InternalServerError"), Unavailable, "why not"),
+        (NoCredentialsError(), Unavailable, "AWS_PROFILE"),
+        (EndpointConnectionError(endpoint_url="https://x"), Unavailable, "can't be reached"),
+        (ResponseParserError("<html>"), Unavailable, "is not AWS"),
+    ],
+)
+def test_what_aws_answers_becomes_one_line_with_the_mend(error, kind, says):
+    told = explained(error, "table t")
+    assert type(told) is kind
+    assert says in str(told)
+    assert "\n" not in str(told)
+    with pytest.raises(kind, match="table t"):
+        Table("t", Answers(error)).get(("a", "b"))
+
+
+def test_the_registry_takes_the_time_from_the_machine_unless_told():
+    assert Clock().now() == pytest.approx(time.time(), abs=5)
