@@ -47,7 +47,7 @@ class Group:
     def pids(self) -> list[int]:
         """Of the group and all groups in it."""
         found: list[int] = []
-        for folder, _, _ in os.walk(self.path):  # passes over a group that goes while it is listed, as Path.rglob does not
+        for folder, _, _ in os.walk(self.path):  # unlike rglob, it passes over a group that goes while it is listed
             try:
                 found += [int(pid) for pid in Path(folder, "cgroup.procs").read_text().split()]
             except OSError as exc:  # the group went between the listing and the reading
