@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 from pathlib import Path
@@ -10,6 +11,14 @@ import botocore.httpsession  # noqa: F401 - tries once, as it is imported, wheth
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """The SDKs and botocore's models are hundreds of megabytes that stay: looking through them for garbage again and
+    again was a third of the unit tier's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 class TouchedTheMachine(BaseException):
