@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
-from .errors import ApiError
+from .errors import ApiError, ProviderError
 from .json_path import text
+from .limits import Shape, beyond
 from .values import Json, Value
 
 if TYPE_CHECKING:
     from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs]
 
 
+class _Operation(Protocol):
+    input_shape: Shape | None
+
+
+class _Model(Protocol):
+    def operation_model(self, operation_name: str) -> _Operation: ...
+
+
+class _Meta(Protocol):
+    service_model: _Model
+    method_to_api_mapping: Mapping[str, str]
+
+
 class _Client(Protocol):
     """botocore makes the methods when it runs: they are looked up by name."""
+
+    meta: _Meta
 
 
 class Api:
@@ -29,13 +46,17 @@ class Api:
         self._lock = Lock()
 
     def call(self, service: str, operation: str, /, **parameters: object) -> Json:
-        """One call, such as call("ec2", "create_vpc", CidrBlock="10.0.0.0/16"). Raises ApiError."""
+        """One call, such as call("ec2", "create_vpc", CidrBlock="10.0.0.0/16").
+
+        Raises ApiError where the cloud refuses, and ProviderError, without a call, where AWS's model of the API does.
+        """
         from botocore.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
             BotoCoreError,
             ClientError,
         )
 
         client = self._client(service)
+        _stay_within(client, service, operation, parameters)
         try:
             answer = getattr(client, operation)(**parameters)
         except ClientError as refused:
@@ -77,6 +98,12 @@ class Api:
             if service not in self._clients:
                 self._clients[service] = _make(service, self.region)
             return self._clients[service]
+
+
+def _stay_within(client: _Client, service: str, operation: str, parameters: Mapping[str, object]) -> None:
+    shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
+    if shape is not None and (wrong := list(beyond(shape, parameters))):
+        raise ProviderError(f"{'; '.join(wrong)} ({service} {operation}, by the model of AWS's API)")
 
 
 @cache

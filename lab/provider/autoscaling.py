@@ -236,11 +236,9 @@ def _name(inputs: Json) -> Iterator[Problem]:
 
 
 def _places(inputs: Json) -> Iterator[Problem]:
-    """The real provider: zones or subnets, one of them; a launch template by id here."""
+    """The real provider: zones or subnets, one of them."""
     if bool(inputs.get("availabilityZones")) == bool(inputs.get("vpcZoneIdentifiers")):
         yield Problem("availabilityZones", "give availabilityZones or vpcZoneIdentifiers, one of them")
-    if fields(inputs, "launchTemplate").get("id") is None:
-        yield Problem("launchTemplate.id", "missing: a group needs a launch template")
 
 
 def _sizes(inputs: Json) -> Iterator[Problem]:
@@ -266,14 +264,6 @@ def _maintenance(inputs: Json) -> Iterator[Problem]:
         yield Problem("instanceMaintenancePolicy", reason)
 
 
-def _health(inputs: Json) -> Iterator[Problem]:
-    """CreateAutoScalingGroup: kinds of health checks; EC2 is always on."""
-    kinds = {"EC2", "ELB", "EBS", "VPC_LATTICE"}
-    asked = inputs.get("healthCheckType")
-    if isinstance(asked, str) and asked not in kinds:
-        yield Problem("healthCheckType", f"must be one of {', '.join(sorted(kinds))}, got {asked}")
-
-
 GROUP = ResourceType(
     token="aws:autoscaling/group:Group",  # noqa: S106
     create=_create,
@@ -288,7 +278,7 @@ GROUP = ResourceType(
         "forceDelete"
     ),
     named="name",
-    rules=(_name, _places, _sizes, _maintenance, _health),
+    rules=(_name, _places, _sizes, _maintenance),
 )
 
 TYPES = (GROUP,)

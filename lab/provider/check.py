@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
+from .constraints import schema_problems
 from .resource import Problem, ResourceType
 from .shape import Property, Shape, Type
 from .values import UNKNOWN, Asset, Json, Value
 
 
 def check(kind: ResourceType, shape: Shape, inputs: Json) -> list[Problem]:
-    """All that is wrong with the inputs. Rules see them only when their form is right."""
+    """All that is wrong with the inputs. AWS's schema and the type's rules see them only when their form is right."""
     problems = list(check_properties(shape.inputs, inputs, ""))
     named = tuple(problem.path for problem in problems)
     problems += [
@@ -19,7 +20,8 @@ def check(kind: ResourceType, shape: Shape, inputs: Json) -> list[Problem]:
         for path in _leaves(inputs, "")
         if not _carried_out(_without_positions(path), kind.known) and not path.startswith(named)
     ]
-    return problems or [problem for rule in kind.rules for problem in rule(inputs)]
+    said = schema_problems(kind.token, inputs) if not problems else ()
+    return problems or [*said, *(problem for rule in kind.rules for problem in rule(inputs))]
 
 
 def fill(kind: ResourceType, inputs: Json, old: Json, name: str, seed: bytes) -> Json:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 from .api import Api
 from .ec2_tags import listed, mapped, removed
 from .json_path import at, fields, given, rows, text
 from .patience import found, while_refused
 from .policy_document import policy_rule, written
-from .resource import Change, Problem, ResourceType, Rule, words
+from .resource import Change, ResourceType, words
 from .values import Json
 
 # A role that was just made is not known everywhere at once; the real provider waits 2 minutes.
 _NOT_YET, _NOT_YET_SECONDS = frozenset({"NoSuchEntity", "InvalidParameterValue"}), 120
-
-
-def _named(longest: int) -> Rule:
-    """CreateRole, CreateInstanceProfile, PutRolePolicy: characters and lengths of names."""
-
-    def rule(inputs: Json) -> Iterator[Problem]:
-        name = inputs.get("name")
-        if isinstance(name, str) and not re.fullmatch(rf"[\w+=,.@-]{{1,{longest}}}", name, re.ASCII):
-            yield Problem("name", f"1 to {longest} letters, digits and _+=,.@-, got {name}")
-
-    return rule
 
 
 def _create_role(api: Api, inputs: Json) -> str:
@@ -102,20 +88,6 @@ def _delete_role(api: Api, identifier: str, _state: Json) -> None:
     api.call("iam", "delete_role", RoleName=identifier)
 
 
-def _session(inputs: Json) -> Iterator[Problem]:
-    """CreateRole: 3600 to 43200 seconds."""
-    seconds = inputs.get("maxSessionDuration")
-    if isinstance(seconds, int) and not 3600 <= seconds <= 43200:
-        yield Problem("maxSessionDuration", f"3600 to 43200 seconds, got {seconds}")
-
-
-def _description(inputs: Json) -> Iterator[Problem]:
-    """CreateRole: up to 1000 characters of Latin-1 and tab, line feed, carriage return."""
-    description = inputs.get("description")
-    if isinstance(description, str) and not re.fullmatch("[\t\n\r -~\u00a1-\u00ff]{0,1000}", description):
-        yield Problem("description", "at most 1000 characters of Latin-1")
-
-
 ROLE = ResourceType(
     token="aws:iam/role:Role",  # noqa: S106
     create=_create_role,
@@ -127,7 +99,7 @@ ROLE = ResourceType(
     named="name",
     longest_name=64,
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: trust policy 2048, inline 10240
-    rules=(_named(64), _session, _description, policy_rule("assumeRolePolicy", longest=2048)),
+    rules=(policy_rule("assumeRolePolicy", longest=2048),),
 )
 
 
@@ -168,7 +140,7 @@ ROLE_POLICY = ResourceType(
     in_place=words("policy"),
     named="name",
     longest_name=128,
-    rules=(_named(128), policy_rule("policy", longest=10240)),
+    rules=(policy_rule("policy", longest=10240),),
 )
 
 
@@ -234,7 +206,6 @@ INSTANCE_PROFILE = ResourceType(
     in_place=words("role tags"),
     named="name",
     longest_name=128,
-    rules=(_named(128),),
 )
 
 TYPES = (ROLE, ROLE_POLICY, INSTANCE_PROFILE)

@@ -79,12 +79,6 @@ def _name(inputs: Json) -> Iterator[Problem]:
         yield Problem("name", f"1 to 128 letters, digits and _+=,.@-, got {name}")
 
 
-def _description(inputs: Json) -> Iterator[Problem]:
-    """CreatePolicy: up to 1000 characters."""
-    if len(text(inputs, "description")) > 1000:
-        yield Problem("description", "at most 1000 characters")
-
-
 POLICY = ResourceType(
     token="aws:iam/policy:Policy",  # noqa: S106
     create=_create,
@@ -95,7 +89,7 @@ POLICY = ResourceType(
     in_place=words("policy tags"),
     named="name",
     longest_name=128,
-    rules=(_name, _description, policy_rule("policy", longest=_LONGEST)),
+    rules=(_name, policy_rule("policy", longest=_LONGEST)),
 )
 
 TYPES = (POLICY,)

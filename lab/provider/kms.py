@@ -83,21 +83,10 @@ def _delete(api: Api, identifier: str, state: Json) -> None:
     api.call("kms", "schedule_key_deletion", KeyId=identifier, PendingWindowInDays=days)
 
 
-def _windows(inputs: Json) -> Iterator[Problem]:
-    """ScheduleKeyDeletion: 7 to 30 days. EnableKeyRotation: every 90 to 2560 days, if it is on."""
-    days, period = inputs.get("deletionWindowInDays"), inputs.get("rotationPeriodInDays")
-    if isinstance(days, int) and not 7 <= days <= 30:
-        yield Problem("deletionWindowInDays", f"7 to 30 days, got {days}")
-    if isinstance(period, int) and not 90 <= period <= 2560:
-        yield Problem("rotationPeriodInDays", f"90 to 2560 days, got {period}")
-    if period is not None and not flag(inputs, "enableKeyRotation"):
+def _rotation(inputs: Json) -> Iterator[Problem]:
+    """EnableKeyRotation takes the period."""
+    if inputs.get("rotationPeriodInDays") is not None and not flag(inputs, "enableKeyRotation"):
         yield Problem("rotationPeriodInDays", "needs enableKeyRotation")
-
-
-def _description(inputs: Json) -> Iterator[Problem]:
-    """CreateKey: up to 8192 characters."""
-    if len(text(inputs, "description")) > 8192:
-        yield Problem("description", "at most 8192 characters")
 
 
 KEY = ResourceType(
@@ -109,7 +98,7 @@ KEY = ResourceType(
     delete=_delete,
     in_place=words("description policy enableKeyRotation rotationPeriodInDays deletionWindowInDays tags"),
     # https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html: a key policy has up to 32 KB
-    rules=(_windows, _description, policy_rule("policy", longest=32768)),
+    rules=(_rotation, policy_rule("policy", longest=32768)),
 )
 
 

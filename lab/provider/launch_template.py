@@ -134,9 +134,6 @@ def _name(inputs: Json) -> Iterator[Problem]:
     name = inputs.get("name")
     if isinstance(name, str) and not _NAME.match(name):
         yield Problem("name", f"3 to 128 of a-z, A-Z, 0-9 and ().-/_, got {name}")
-    described = inputs.get("description")
-    if isinstance(described, str) and len(described) > 255:
-        yield Problem("description", "at most 255 characters")
 
 
 def _user_data(inputs: Json) -> Iterator[Problem]:
@@ -155,13 +152,7 @@ def _user_data(inputs: Json) -> Iterator[Problem]:
 
 def _metadata(inputs: Json) -> Iterator[Problem]:
     """API_LaunchTemplateInstanceMetadataOptionsRequest."""
-    options = fields(inputs, "metadataOptions")
-    allowed = {"httpEndpoint": ("enabled", "disabled"), "httpTokens": ("optional", "required")}
-    allowed["instanceMetadataTags"] = ("enabled", "disabled")
-    for name, values in allowed.items():
-        if isinstance(options.get(name), str) and options[name] not in values:
-            yield Problem(f"metadataOptions.{name}", f"must be {' or '.join(values)}, got {options[name]}")
-    hops = options.get("httpPutResponseHopLimit")
+    hops = fields(inputs, "metadataOptions").get("httpPutResponseHopLimit")
     if isinstance(hops, int) and not 1 <= hops <= 64:
         yield Problem("metadataOptions.httpPutResponseHopLimit", f"1 to 64, got {hops}")
 
@@ -173,14 +164,30 @@ _SIZES = {
 }
 
 
+# API_LaunchTemplateTagSpecificationRequest; the elastic GPU's kind is gone with it.
+_TAGGED = ("instance", "volume", "network-interface", "spot-instances-request")
+
+
+def _tagged(inputs: Json) -> Iterator[Problem]:
+    """CreateLaunchTemplate: the tags of what a launch makes, each kind once."""
+    kinds = [text(entry, "resourceType") for entry in rows(inputs, "tagSpecifications")]
+    for position, kind in enumerate(kinds):
+        if kind not in _TAGGED or kind in kinds[:position]:
+            reason = f"must be one of {', '.join(_TAGGED)}, each once, got {kind}"
+            yield Problem(f"tagSpecifications[{position}].resourceType", reason)
+
+
 def _disks(inputs: Json) -> Iterator[Problem]:
     """API_EbsBlockDevice: types and their sizes; the provider's texts for true and false."""
     for position, entry in enumerate(rows(inputs, "blockDeviceMappings")):
         path, volume = f"blockDeviceMappings[{position}].ebs", fields(entry, "ebs")
         kind, size = volume.get("volumeType", "gp2"), volume.get("volumeSize")
-        if isinstance(kind, str) and kind not in _SIZES:
-            yield Problem(f"{path}.volumeType", f"must be one of {', '.join(_SIZES)}, got {kind}")
-        elif isinstance(kind, str) and isinstance(size, int) and not _SIZES[kind][0] <= size <= _SIZES[kind][1]:
+        if (
+            isinstance(kind, str)
+            and kind in _SIZES
+            and isinstance(size, int)
+            and not _SIZES[kind][0] <= size <= _SIZES[kind][1]
+        ):
             yield Problem(f"{path}.volumeSize", f"{kind} has {_SIZES[kind][0]} to {_SIZES[kind][1]} GiB, got {size}")
         for name in ("encrypted", "deleteOnTermination"):
             if isinstance(volume.get(name), str) and volume[name] not in ("true", "false", ""):
@@ -235,7 +242,7 @@ TEMPLATE = ResourceType(
         "tagSpecifications.resourceType tagSpecifications.tags"
     ),
     named="name",
-    rules=(_name, _user_data, _metadata, _disks, _interfaces),
+    rules=(_name, _user_data, _metadata, _tagged, _disks, _interfaces),
     restated=words("latestVersion"),
 )
 

@@ -26,17 +26,6 @@ def block_between_16_and_28(inputs: Json) -> Iterator[Problem]:
         yield Problem("cidrBlock", f"{given} must be an IPv4 network of /16 to /28 without host bits")
 
 
-def vpc_needs_a_block(inputs: Json) -> Iterator[Problem]:
-    """CreateVpc: a block, or a pool that gives one (which the lab has not)."""
-    if inputs.get("cidrBlock") is None:
-        yield Problem("cidrBlock", "missing: a VPC needs an IPv4 block")
-
-
-def subnet_needs_a_block(inputs: Json) -> Iterator[Problem]:
-    if inputs.get("cidrBlock") is None:
-        yield Problem("cidrBlock", "missing: a subnet needs an IPv4 block")
-
-
 def host_names_need_dns(inputs: Json) -> Iterator[Problem]:
     """ModifyVpcAttribute: "You can only enable DNS hostnames if you've enabled DNS support"."""
     if inputs.get("enableDnsHostnames") is True and inputs.get("enableDnsSupport") is False:
@@ -60,7 +49,7 @@ def a_destination(inputs: Json) -> Iterator[Problem]:
 
 
 RULES_FOR: dict[str, tuple[Rule, ...]] = {
-    "vpc": (vpc_needs_a_block, block_between_16_and_28, host_names_need_dns),
-    "subnet": (subnet_needs_a_block, block_between_16_and_28),
+    "vpc": (block_between_16_and_28, host_names_need_dns),
+    "subnet": (block_between_16_and_28,),
     "route": (a_destination, one_target),
 }

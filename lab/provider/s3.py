@@ -218,8 +218,6 @@ def _algorithms(inputs: Json) -> Iterator[Problem]:
     for position, rule in enumerate(entries):
         default = fields(rule, "applyServerSideEncryptionByDefault")
         path, algorithm = f"rules[{position}].applyServerSideEncryptionByDefault", default.get("sseAlgorithm")
-        if isinstance(algorithm, str) and algorithm not in ("AES256", "aws:kms", "aws:kms:dsse"):
-            yield Problem(f"{path}.sseAlgorithm", f"must be AES256, aws:kms or aws:kms:dsse, got {algorithm}")
         if algorithm == "AES256" and default.get("kmsMasterKeyId") is not None:
             yield Problem(f"{path}.kmsMasterKeyId", "does not go with AES256")
 

@@ -59,8 +59,6 @@ def _name(inputs: Json) -> Iterator[Problem]:
     name = inputs.get("name")
     if isinstance(name, str) and not re.fullmatch(r"[a-zA-Z0-9/_+=.@-]{1,512}", name):
         yield Problem("name", f"1 to 512 of a-z, A-Z, 0-9 and /_+=.@-, got {name}")
-    if len(text(inputs, "description")) > 2048:
-        yield Problem("description", "at most 2048 characters")
 
 
 def _window(inputs: Json) -> Iterator[Problem]:

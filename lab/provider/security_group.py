@@ -170,14 +170,8 @@ def _update_rule(api: Api, change: Change) -> None:
     retag(api, change)
 
 
-_SIDES = ("cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId")
-
-
-def _one_side(inputs: Json) -> Iterator[Problem]:
-    """The real provider: exactly one of the sides."""
-    sides = [name for name in _SIDES if inputs.get(name) is not None]
-    if len(sides) != 1:
-        yield Problem("cidrIpv4", f"a rule has exactly one of {', '.join(_SIDES)}, got {sides}")
+def _side(inputs: Json) -> Iterator[Problem]:
+    """AuthorizeSecurityGroupIngress: EC2 rewrites a range with host bits, and each diff shows it."""
     side = inputs.get("cidrIpv4")
     if isinstance(side, str) and network(side) is None:
         yield Problem("cidrIpv4", f"{side} must be an IPv4 network without host bits")
@@ -214,7 +208,7 @@ def _rule_type(direction: str, name: str) -> ResourceType:
         in_place=words(
             "ipProtocol fromPort toPort cidrIpv4 cidrIpv6 prefixListId referencedSecurityGroupId description tags"
         ),
-        rules=(_one_side, _ports, _described),
+        rules=(_side, _ports, _described),
     )
 
 

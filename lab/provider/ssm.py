@@ -88,8 +88,6 @@ def _value(inputs: Json) -> Iterator[Problem]:
         yield Problem("value", "one of value and insecureValue")
     if isinstance(value, str) and not 1 <= len(value.encode()) <= 4096:
         yield Problem("value", f"1 to 4096 bytes, got {len(value.encode())}")
-    if len(text(inputs, "description")) > 1024:
-        yield Problem("description", "at most 1024 characters")
 
 
 PARAMETER = ResourceType(

@@ -74,7 +74,7 @@ def test_only_the_automation_api_knows_the_program() -> None:
 def test_the_agent_and_the_registry_need_only_what_debian_has() -> None:
     import sys
 
-    known = {*sys.stdlib_module_names, "boto3", "botocore", "cryptography", "pyroute2", "twinlock", "__future__"}
+    known = {*sys.stdlib_module_names, "boto3", "botocore", "cryptography", "twinlock", "__future__"}
     odd = [
         f"{path.relative_to(ROOT)} imports {name}"
         for folder in ("twinlock/agent", "twinlock/registry")

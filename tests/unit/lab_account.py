@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from unittest.mock import patch
 
 import boto3
-from moto.ec2.models import amis
 
 from lab.aws.adapter import read_topology
 from lab.aws.launcher import Launcher
@@ -41,9 +38,7 @@ class Account:
         self.moto = boto_backend(SESSION.client)
         self.clock, self.machines = Clock(), NullMachines()
         self.launcher = Launcher(self.moto, self.machines, apply=apply, address_delay=address_delay, clock=self.clock)
-        # The lab's own two images in place of moto's thirteen hundred, which it reads at an account's first call.
-        with patch.object(amis, "AMIS", [asdict(image) for image in IMAGES]):
-            self.network = self.ask("ec2", "CreateVpc", CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        self.network = self.ask("ec2", "CreateVpc", CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.subnet = self.ask(
             "ec2", "CreateSubnet", VpcId=self.network, CidrBlock="10.0.1.0/24", AvailabilityZone=ZONE
         )["Subnet"]["SubnetId"]

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 
-from lab.provider.values import Asset, Json
+from lab.provider.values import Asset, Json, Value
 from tests.unit.provider_engine import Engine, Made
 
 TAGS: Json = {"twinlock:environment": "test"}
@@ -52,7 +52,7 @@ def template(interface: str, **more: object) -> Json:
     return {
         "name": "twinlock-test-gateway-a",
         "description": "a gateway",
-        "imageId": "ami-12c6146b",
+        "imageId": "ami-0d13a640000000001",
         "instanceType": "t4g.small",
         "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
         "blockDeviceMappings": [
@@ -85,119 +85,196 @@ def group(launch_template: str, **more: object) -> Json:
     }
 
 
-class World:
-    """Makes everything that the program is made of, in its order; `made` is what stands, by short name."""
+BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+SERVICE: Json = {"serviceName": "com.amazonaws.eu-west-1.s3", "vpcEndpointType": "Gateway"}
+RULE: Json = {"cidrIpv4": "0.0.0.0/0", "description": "clients", "tags": TAGS}
+KEYS: Json = {"tableName": "twinlock-test", "hashKey": "pk", "rangeKey": "sk"}
+ITEM = json.dumps({"pk": {"S": "environment"}, "sk": {"S": "definition"}, "mtu": {"N": "1420"}})
+GATEWAY: Json = {"name": "twinlock-test-gateway-a", "tags": TAGS}
+
+
+class Things(dict[str, Made]):
+    """What stands, by short name. A thing is made when it is first asked for, and what it needs before it."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.made = engine, dict[str, Made]()
-        self._network()
-        self._storage()
-        self._gateway()
+        super().__init__()
+        self._engine = engine
 
-    def _add(self, short: str, token: str, inputs: Json) -> Made:
-        self.made[short] = self.engine.create(token, inputs, name=short)
-        return self.made[short]
+    def __missing__(self, short: str) -> Made:
+        kind, inputs = RECIPES[short]
+        made = self._engine.create(f"aws:{kind}", inputs(self), name=short)
+        self[short] = made
+        return made
 
-    def _network(self) -> None:
-        vpc = self._add("vpc", "aws:ec2/vpc:Vpc", network())
-        place: Json = {"vpcId": vpc.id, "tags": TAGS}
-        internet = self._add("internet", "aws:ec2/internetGateway:InternetGateway", place)
-        subnet = self._add(
-            "subnet",
-            "aws:ec2/subnet:Subnet",
-            {**place, "cidrBlock": "10.0.0.0/24", "availabilityZone": ZONE, "mapPublicIpOnLaunch": False},
-        )
-        routes = self._add("routes", "aws:ec2/routeTable:RouteTable", place)
-        to: Json = {"routeTableId": routes.id, "destinationCidrBlock": "0.0.0.0/0", "gatewayId": internet.id}
-        self._add("route", "aws:ec2/route:Route", to)
-        ends: Json = {"subnetId": subnet.id, "routeTableId": routes.id}
-        self._add("association", "aws:ec2/routeTableAssociation:RouteTableAssociation", ends)
-        service: Json = {"serviceName": "com.amazonaws.eu-west-1.s3", "vpcEndpointType": "Gateway"}
-        door: Json = {**place, **service, "routeTableIds": [routes.id], "policy": ADMITS}
-        self._add("endpoint", "aws:ec2/vpcEndpoint:VpcEndpoint", door)
-        firewall = self._add(
-            "firewall",
-            "aws:ec2/securityGroup:SecurityGroup",
-            {**place, "name": "twinlock-test-gateway", "description": "gateways"},
-        )
-        rule: Json = {"securityGroupId": firewall.id, "cidrIpv4": "0.0.0.0/0", "description": "clients", "tags": TAGS}
-        udp: Json = {**rule, "ipProtocol": "udp", "fromPort": 51820, "toPort": 51820}
-        self._add("in", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", udp)
-        tcp: Json = {**rule, "ipProtocol": "tcp", "fromPort": 443, "toPort": 443}
-        self._add("out", "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", tcp)
-        self._add(
-            "interface",
-            "aws:ec2/networkInterface:NetworkInterface",
-            {
-                "subnetId": subnet.id,
-                "privateIps": ["10.0.0.10"],
-                "securityGroups": [firewall.id],
-                "sourceDestCheck": False,
-                "description": "slot a",
-                "tags": TAGS,
-            },
-        )
-        address = self._add("address", "aws:ec2/eip:Eip", {"domain": "vpc", "tags": TAGS})
-        pair: Json = {"allocationId": address.id, "networkInterfaceId": self.made["interface"].id}
-        self._add("address_association", "aws:ec2/eipAssociation:EipAssociation", pair)
+    def id(self, short: str) -> str:
+        return self[short].id
 
-    def _storage(self) -> None:
-        key = self._add(
-            "key",
-            "aws:kms/key:Key",
-            {"description": "k", "enableKeyRotation": True, "deletionWindowInDays": 7, "policy": ADMITS, "tags": TAGS},
-        )
-        self._add("alias", "aws:kms/alias:Alias", {"name": "alias/twinlock-test", "targetKeyId": key.id})
-        secret: Json = {"name": "twinlock/test/service", "kmsKeyId": key.outputs["arn"], "recoveryWindowInDays": 0}
-        self._add("secret", "aws:secretsmanager/secret:Secret", {**secret, "tags": TAGS})
-        self._add("table", "aws:dynamodb/table:Table", table())
-        item = {"pk": {"S": "environment"}, "sk": {"S": "definition"}, "mtu": {"N": "1420"}}
-        keys: Json = {"tableName": "twinlock-test", "hashKey": "pk", "rangeKey": "sk"}
-        self._add("item", "aws:dynamodb/tableItem:TableItem", {**keys, "item": json.dumps(item)})
-        parameter: Json = {"name": "/twinlock/test/discovery", "type": "String", "value": "{}", "tags": TAGS}
-        self._add("parameter", "aws:ssm/parameter:Parameter", parameter)
-        bucket = self._add(
-            "bucket", "aws:s3/bucket:Bucket", {"bucket": "twinlock-test-1a2b", "forceDestroy": True, "tags": TAGS}
-        )
-        its: Json = {"bucket": bucket.id}
-        enabled: Json = {**its, "versioningConfiguration": {"status": "Enabled"}}
-        self._add("versioning", "aws:s3/bucketVersioning:BucketVersioning", enabled)
-        by_key: Json = {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key.outputs["arn"]}
-        self._add(
-            "encryption",
-            "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
-            {**its, "rules": [{"applyServerSideEncryptionByDefault": by_key, "bucketKeyEnabled": True}]},
-        )
-        blocks = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
-        blocked: Json = {**its, **dict.fromkeys(blocks, True)}
-        self._add("block", "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", blocked)
-        self._add("policy", "aws:s3/bucketPolicy:BucketPolicy", {**its, "policy": ADMITS})
-        self._add(
-            "object",
-            "aws:s3/bucketObjectv2:BucketObjectv2",
-            {
-                **its,
-                "key": "agent/twinlock.pyz",
-                "source": Asset(hash="ab", text="zip"),
-                "contentType": "application/zip",
-            },
-        )
 
-    def _gateway(self) -> None:
-        people: Json = {"name": "twinlock-test-reader", "description": "reads", "policy": POLICY, "tags": TAGS}
-        self._add("managed_policy", "aws:iam/policy:Policy", people)
-        name: Json = {"name": "twinlock-test-gateway-a"}
-        self._add("role", "aws:iam/role:Role", {**name, "assumeRolePolicy": TRUST, "description": "d", "tags": TAGS})
-        self._add(
-            "role_policy",
-            "aws:iam/rolePolicy:RolePolicy",
-            {"name": "gateway", "role": "twinlock-test-gateway-a", "policy": POLICY},
-        )
-        profile: Json = {**name, "role": "twinlock-test-gateway-a", "tags": TAGS}
-        arn = self._add("profile", "aws:iam/instanceProfile:InstanceProfile", profile).outputs["arn"]
-        machine = template(self.made["interface"].id, iamInstanceProfile={"arn": arn})
-        launched = self._add("template", "aws:ec2/launchTemplate:LaunchTemplate", machine)
-        self._add("group", "aws:autoscaling/group:Group", group(launched.id))
+# Short name -> the type without its package, and the inputs; in an order in which a program would make them.
+RECIPES: dict[str, tuple[str, Callable[[Things], Json]]] = {
+    "vpc": ("ec2/vpc:Vpc", lambda its: network()),
+    "internet": ("ec2/internetGateway:InternetGateway", lambda its: {"vpcId": its.id("vpc"), "tags": TAGS}),
+    "subnet": (
+        "ec2/subnet:Subnet",
+        lambda its: {
+            "vpcId": its.id("vpc"),
+            "cidrBlock": "10.0.0.0/24",
+            "availabilityZone": ZONE,
+            "mapPublicIpOnLaunch": False,
+            "tags": TAGS,
+        },
+    ),
+    "routes": ("ec2/routeTable:RouteTable", lambda its: {"vpcId": its.id("vpc"), "tags": TAGS}),
+    "route": (
+        "ec2/route:Route",
+        lambda its: {
+            "routeTableId": its.id("routes"),
+            "destinationCidrBlock": "0.0.0.0/0",
+            "gatewayId": its.id("internet"),
+        },
+    ),
+    "association": (
+        "ec2/routeTableAssociation:RouteTableAssociation",
+        lambda its: {"subnetId": its.id("subnet"), "routeTableId": its.id("routes")},
+    ),
+    "endpoint": (
+        "ec2/vpcEndpoint:VpcEndpoint",
+        lambda its: {
+            **SERVICE,
+            "vpcId": its.id("vpc"),
+            "routeTableIds": [its.id("routes")],
+            "policy": ADMITS,
+            "tags": TAGS,
+        },
+    ),
+    "firewall": (
+        "ec2/securityGroup:SecurityGroup",
+        lambda its: {
+            "vpcId": its.id("vpc"),
+            "name": "twinlock-test-gateway",
+            "description": "gateways",
+            "tags": TAGS,
+        },
+    ),
+    "in": (
+        "vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        lambda its: {
+            **RULE,
+            "securityGroupId": its.id("firewall"),
+            "ipProtocol": "udp",
+            "fromPort": 51820,
+            "toPort": 51820,
+        },
+    ),
+    "out": (
+        "vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        lambda its: {
+            **RULE,
+            "securityGroupId": its.id("firewall"),
+            "ipProtocol": "tcp",
+            "fromPort": 443,
+            "toPort": 443,
+        },
+    ),
+    "interface": (
+        "ec2/networkInterface:NetworkInterface",
+        lambda its: {
+            "subnetId": its.id("subnet"),
+            "privateIps": ["10.0.0.10"],
+            "securityGroups": [its.id("firewall")],
+            "sourceDestCheck": False,
+            "description": "slot a",
+            "tags": TAGS,
+        },
+    ),
+    "address": ("ec2/eip:Eip", lambda its: {"domain": "vpc", "tags": TAGS}),
+    "address_association": (
+        "ec2/eipAssociation:EipAssociation",
+        lambda its: {"allocationId": its.id("address"), "networkInterfaceId": its.id("interface")},
+    ),
+    "key": (
+        "kms/key:Key",
+        lambda its: {
+            "description": "k",
+            "enableKeyRotation": True,
+            "deletionWindowInDays": 7,
+            "policy": ADMITS,
+            "tags": TAGS,
+        },
+    ),
+    "alias": ("kms/alias:Alias", lambda its: {"name": "alias/twinlock-test", "targetKeyId": its.id("key")}),
+    "secret": (
+        "secretsmanager/secret:Secret",
+        lambda its: {
+            "name": "twinlock/test/service",
+            "kmsKeyId": its["key"].outputs["arn"],
+            "recoveryWindowInDays": 0,
+            "tags": TAGS,
+        },
+    ),
+    "table": ("dynamodb/table:Table", lambda its: table()),
+    "item": ("dynamodb/tableItem:TableItem", lambda its: {**KEYS, "tableName": its.id("table"), "item": ITEM}),
+    "parameter": (
+        "ssm/parameter:Parameter",
+        lambda its: {"name": "/twinlock/test/discovery", "type": "String", "value": "{}", "tags": TAGS},
+    ),
+    "bucket": ("s3/bucket:Bucket", lambda its: {"bucket": "twinlock-test-1a2b", "forceDestroy": True, "tags": TAGS}),
+    "versioning": (
+        "s3/bucketVersioning:BucketVersioning",
+        lambda its: {"bucket": its.id("bucket"), "versioningConfiguration": {"status": "Enabled"}},
+    ),
+    "encryption": (
+        "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        lambda its: {"bucket": its.id("bucket"), "rules": [by_key(its["key"].outputs["arn"])]},
+    ),
+    "block": (
+        "s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+        lambda its: {"bucket": its.id("bucket"), **dict.fromkeys(BLOCKS, True)},
+    ),
+    "policy": ("s3/bucketPolicy:BucketPolicy", lambda its: {"bucket": its.id("bucket"), "policy": ADMITS}),
+    "object": (
+        "s3/bucketObjectv2:BucketObjectv2",
+        lambda its: {
+            "bucket": its.id("bucket"),
+            "key": "agent/twinlock.pyz",
+            "source": Asset(hash="ab", text="zip"),
+            "contentType": "application/zip",
+        },
+    ),
+    "managed_policy": (
+        "iam/policy:Policy",
+        lambda its: {"name": "twinlock-test-reader", "description": "reads", "policy": POLICY, "tags": TAGS},
+    ),
+    "role": ("iam/role:Role", lambda its: {**GATEWAY, "assumeRolePolicy": TRUST, "description": "d"}),
+    "role_policy": (
+        "iam/rolePolicy:RolePolicy",
+        lambda its: {"name": "gateway", "role": its.id("role"), "policy": POLICY},
+    ),
+    "profile": ("iam/instanceProfile:InstanceProfile", lambda its: {**GATEWAY, "role": its.id("role")}),
+    "template": (
+        "ec2/launchTemplate:LaunchTemplate",
+        lambda its: template(its.id("interface"), iamInstanceProfile={"arn": its["profile"].outputs["arn"]}),
+    ),
+    "group": ("autoscaling/group:Group", lambda its: group(its.id("template"))),
+}
+
+
+def by_key(arn: Value) -> Json:
+    applied = {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": arn}
+    return {"applyServerSideEncryptionByDefault": applied, "bucketKeyEnabled": True}
+
+
+class World:
+    """A cloud in which what the program is made of stands as soon as a test asks for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.made = engine, Things(engine)
+
+    def every(self) -> list[Made]:
+        """One of each type, in the order in which they were made."""
+        for short in RECIPES:
+            self.made[short]
+        return list(self.made.values())
 
 
 def changed(made: Made, change: Callable[[Json], Json] | Json) -> Json:

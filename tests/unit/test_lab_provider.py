@@ -59,20 +59,20 @@ def test_every_argument_of_a_function_is_one_of_the_sdk(token: str):
 
 
 def test_everything_that_was_made_is_unchanged_afterwards(world: World):
-    for made in world.made.values():
+    for made in world.every():
         again = world.engine.diff(made, made.inputs)
         assert (made.token, list(again.diffs)) == (made.token, [])
 
 
 def test_a_refresh_finds_no_drift_where_nothing_drifted(world: World):
-    for made in world.made.values():
+    for made in world.every():
         now = world.engine.refresh(made)
         assert now is not None
         assert (made.token, now.inputs) == (made.token, made.inputs)
 
 
 def test_outputs_are_those_of_the_sdk_and_nothing_computed_is_unknown(world: World):
-    for made in world.made.values():
+    for made in world.every():
         assert (made.token, made.outputs.keys() - set(shapes()[made.token].outputs)) == (made.token, set())
         assert UNKNOWN not in made.outputs.values()
 
@@ -88,7 +88,7 @@ def test_a_resource_can_be_adopted_by_its_id(world: World):
 
 
 def test_everything_can_be_removed_in_reverse_and_is_gone(world: World):
-    for made in reversed(world.made.values()):
+    for made in reversed(world.every()):
         world.engine.delete(made)
     for short in ("vpc", "interface", "address", "table", "bucket", "role", "template", "group", "key", "secret"):
         assert world.engine.refresh(world.made[short]) is None
@@ -287,7 +287,6 @@ def test_what_the_cloud_refuses_keeps_the_clouds_own_words(engine: Engine):
 
 
 def test_what_fails_after_the_creation_is_kept_in_the_state(world: World, monkeypatch: pytest.MonkeyPatch):
-    world.engine.delete(world.made["group"])
     monkeypatch.setattr("lab.provider.autoscaling._in_service", lambda *_: 0)
     with pytest.raises(UnfinishedError, match="not 1 in service") as failed:
         world.engine.create(
@@ -306,7 +305,6 @@ EXISTING = [
 
 @pytest.mark.parametrize(("change", "words"), EXISTING, ids=[words for _, words in EXISTING])
 def test_a_group_launches_into_an_existing_interface_in_one_form_only(world: World, change, words):
-    world.engine.delete(world.made["group"])
     launched = world.made["template"].id
     if "launchTemplate" in change:
         change = {"launchTemplate": {"id": launched, "version": "$Latest"}}
@@ -317,7 +315,7 @@ def test_a_group_launches_into_an_existing_interface_in_one_form_only(world: Wor
 def test_functions_answer_what_the_cloud_says(world: World):
     who = world.engine.invoke("aws:index/getCallerIdentity:getCallerIdentity", {})
     assert who["accountId"] == "123456789012"
-    parameter = world.engine.invoke("aws:ssm/getParameter:getParameter", {"name": "/twinlock/test/discovery"})
+    parameter = world.engine.invoke("aws:ssm/getParameter:getParameter", {"name": world.made["parameter"].id})
     assert parameter["value"] == "{}"
     with pytest.raises(RefusedError, match="there is no such property"):
         world.engine.invoke("aws:ssm/getParameter:getParameter", {"nam": "x"})

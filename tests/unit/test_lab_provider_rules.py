@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from lab.provider import cloud_schemas, constraints
 from lab.provider.check import check
 from lab.provider.shape import shapes
 from lab.provider.tables import RESOURCES
@@ -19,6 +20,7 @@ KEY, ALIAS, SECRET = "aws:kms/key:Key", "aws:kms/alias:Alias", "aws:secretsmanag
 TABLE, ITEM, PARAMETER = "aws:dynamodb/table:Table", "aws:dynamodb/tableItem:TableItem", "aws:ssm/parameter:Parameter"
 BUCKET, OBJECT = "aws:s3/bucket:Bucket", "aws:s3/bucketObjectv2:BucketObjectv2"
 ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+PROFILE = "aws:iam/instanceProfile:InstanceProfile"
 ROLE, POLICY, MANAGED = "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy"
 
 OPEN = {"securityGroupId": "sg-1", "ipProtocol": "udp", "fromPort": 1, "toPort": 2, "cidrIpv4": "0.0.0.0/0"}
@@ -32,6 +34,7 @@ EXISTING = {"deviceIndex": 0, "networkInterfaceId": "eni-1", "deleteOnTerminatio
 LARGE = base64.b64encode(b"x" * 16385).decode()
 
 REFUSED = [
+    (VPC, {"enableDnsSupport": True}, "cidrBlock"),
     (VPC, {**network(), "cidrBlock": "10.0.0.0/8"}, "cidrBlock"),
     (VPC, {**network(), "cidrBlock": "10.0.0.1/16"}, "cidrBlock"),
     (VPC, {**network(), "enableDnsSupport": False}, "enableDnsHostnames"),
@@ -64,6 +67,13 @@ REFUSED = [
         template("eni-1", blockDeviceMappings=[{"ebs": {"volumeType": "gp9"}}]),
         "blockDeviceMappings[0].ebs.volumeType",
     ),
+    (TEMPLATE, template("eni-1", description="d" * 256), "description"),
+    (
+        TEMPLATE,
+        template("eni-1", tagSpecifications=[{"resourceType": "vpc", "tags": {"a": "b"}}]),
+        "tagSpecifications[0].resourceType",
+    ),
+    (TEMPLATE, template("eni-1", blockDeviceMappings=[{"deviceName": "/dev/xvda"}]), "blockDeviceMappings[0].ebs"),
     (TEMPLATE, template("eni-1", vpcSecurityGroupIds=["sg-1"]), "vpcSecurityGroupIds"),
     *(
         (TEMPLATE, template("", networkInterfaces=[{**EXISTING, **more}]), "networkInterfaces[0]")
@@ -77,6 +87,8 @@ REFUSED = [
     ),
     (TEMPLATE, template("", networkInterfaces=[EXISTING, {"deviceIndex": 1}]), "networkInterfaces"),
     (GROUP, group("lt-1", name="a:b"), "name"),
+    (GROUP, {"availabilityZones": ["eu-west-1a"], "minSize": 1, "maxSize": 1}, "launchTemplate"),
+    (GROUP, group("lt-1", launchTemplate={"version": "1"}), "launchTemplate.id"),
     (GROUP, group("lt-1", vpcZoneIdentifiers=["subnet-1"]), "availabilityZones"),
     (GROUP, group("lt-1", desiredCapacity=2), "desiredCapacity"),
     (GROUP, group("lt-1", healthCheckType="PING"), "healthCheckType"),
@@ -85,10 +97,12 @@ REFUSED = [
         group("lt-1", instanceMaintenancePolicy={"minHealthyPercentage": 0, "maxHealthyPercentage": 150}),
         "instanceMaintenancePolicy",
     ),
+    (KEY, {"description": "d" * 8193}, "description"),
     (KEY, {"deletionWindowInDays": 6}, "deletionWindowInDays"),
     (KEY, {"rotationPeriodInDays": 100}, "rotationPeriodInDays"),
     (ALIAS, {"name": "alias/aws/mine", "targetKeyId": "k"}, "name"),
     (SECRET, {"name": "a b"}, "name"),
+    (SECRET, {"name": "a", "description": "d" * 2049}, "description"),
     (SECRET, {"name": "a", "recoveryWindowInDays": 3}, "recoveryWindowInDays"),
     (TABLE, table(name="ab"), "name"),
     (TABLE, table(attributes=[{"name": "pk", "type": "S"}]), "attributes"),
@@ -99,6 +113,7 @@ REFUSED = [
     (ITEM, {**ONE_ITEM, "item": '{"pk": "a", "sk": {"S": "b"}}'}, "item"),
     (PARAMETER, {**STORED, "name": "/aws/x"}, "name"),
     (PARAMETER, {**STORED, "value": "x" * 4097}, "value"),
+    (PARAMETER, {**STORED, "description": "d" * 1025}, "description"),
     (PARAMETER, {**STORED, "type": "Text"}, "type"),
     (BUCKET, {"bucket": "Upper"}, "bucket"),
     (BUCKET, {"bucket": "10.0.0.1"}, "bucket"),
@@ -106,16 +121,24 @@ REFUSED = [
     (OBJECT, {"bucket": "b", "key": "k", "content": "a", "contentBase64": "Yg=="}, "source"),
     (
         ENCRYPTION,
+        {"bucket": "b", "rules": [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": "DES"}}]},
+        "rules[0].applyServerSideEncryptionByDefault.sseAlgorithm",
+    ),
+    (
+        ENCRYPTION,
         {"bucket": "b", "rules": [{"applyServerSideEncryptionByDefault": BY_KEY}]},
         "rules[0].applyServerSideEncryptionByDefault.kmsMasterKeyId",
     ),
     (ROLE, {**NAMED, "name": "r" * 65}, "name"),
+    (ROLE, {**NAMED, "path": "twinlock"}, "path"),
     (ROLE, {**NAMED, "maxSessionDuration": 60}, "maxSessionDuration"),
     (ROLE, {**NAMED, "description": "\u20ac"}, "description"),
     (MANAGED, {"name": "p:q", "policy": ADMITS}, "name"),
     (MANAGED, {"name": "p" * 129, "policy": ADMITS}, "name"),
     (MANAGED, {"name": "p", "description": "d" * 1001, "policy": ADMITS}, "description"),
     (MANAGED, {"name": "p", "policy": ADMITS.replace('"*"}]', '"' + "x" * 6145 + '"}]')}, "policy"),
+    (POLICY, {"name": "p q", "role": "r", "policy": ADMITS}, "name"),
+    (PROFILE, {"name": "p", "role": "a b"}, "role"),
     (POLICY, {"name": "p", "role": "r", "policy": ADMITS.replace("Allow", "Maybe")}, "policy"),
     (POLICY, {"name": "p", "role": "r", "policy": ADMITS[:-2] + " " * 3}, "policy"),
     (POLICY, {"name": "p", "role": "r", "policy": ADMITS.replace('"*"}]', '"' + "x" * 10241 + '"}]')}, "policy"),
@@ -145,3 +168,7 @@ ACCEPTED = [
 @pytest.mark.parametrize(("token", "inputs"), ACCEPTED, ids=[token for token, _ in ACCEPTED])
 def test_what_the_program_gives_is_accepted(token: str, inputs):
     assert check(RESOURCES[token], shapes()[token], inputs) == []
+
+
+def test_the_constraints_are_those_of_the_installed_schemas():
+    assert cloud_schemas.file_text() == constraints.FILE.read_text(), "run python -m lab.provider.cloud_schemas"

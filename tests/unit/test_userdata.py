@@ -137,7 +137,7 @@ def test_the_archive_holds_the_agent_and_the_registry_alone(tmp_path):
 
 
 def test_the_archive_needs_nothing_that_a_stock_gateway_lacks(tmp_path):
-    allowed = {*sys.stdlib_module_names, "boto3", "botocore", "cryptography", "pyroute2", "twinlock"}
+    allowed = {*sys.stdlib_module_names, "boto3", "botocore", "cryptography", "twinlock"}
     with zipfile.ZipFile(build_agent_archive(tmp_path / "agent.pyz").path) as archive:
         for name in archive.namelist():
             for node in ast.walk(ast.parse(archive.read(name))):
