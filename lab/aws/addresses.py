@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lab.aws.instances import InstanceBook
 from lab.aws.launcher_values import Backend, Document, Handler, Refused, Result, records, text
 
 # AWS gives no figure; users who move an address between instances report five to six seconds until packets arrive at
@@ -36,8 +37,10 @@ class _Move:
 class AddressApi:
     """Lets an association take effect late. `delay` in seconds; `changed` is called when one does."""
 
-    def __init__(self, backend: Backend, changed: Callable[[], None], delay: float | None = None) -> None:
-        self._backend, self._changed = backend, changed
+    def __init__(
+        self, backend: Backend, book: InstanceBook, changed: Callable[[], None], delay: float | None = None
+    ) -> None:
+        self._backend, self._book, self._changed = backend, book, changed
         self.delay = DELAY if delay is None else delay
         self._moves: dict[str, _Move] = {}
         self._private: dict[str, str] = {}
@@ -70,6 +73,7 @@ class AddressApi:
             return dict(self._backend("ec2", "AllocateAddress", {**asked, "Address": free}))
 
     def associate(self, asked: Document) -> Result:
+        asked = self._by_interface(asked)
         with self._lock:
             before = self._targets()
             # "AssociateAddress": reassociation is automatic unless the call forbids it; in moto it is refused.
@@ -82,6 +86,25 @@ class AddressApi:
             if before.get(address) != self._targets().get(address):
                 self._wait(address, before.get(address))
         return result
+
+    def _by_interface(self, asked: Document) -> Document:
+        """ "AssociateAddress": an instance stands for its interface, if it has one alone."""
+        name = text(asked, "InstanceId")
+        if not name:
+            return asked
+        if text(asked, "NetworkInterfaceId"):
+            raise Refused("InvalidParameterCombination", "Specify an instance or a network interface, not both.")
+        instance = self._book.get(name)
+        if instance is None:
+            raise Refused("InvalidInstanceID.NotFound", f"The instance ID '{name}' does not exist")
+        if instance.state not in ("running", "stopped"):
+            message = f"The {instance.state} instance '{name}' is not in a valid state for this operation."
+            raise Refused("InvalidInstanceID", message)
+        if len(instance.attachments) != 1:
+            message = f"There are multiple interfaces attached to instance '{name}'. Please specify an interface ID"
+            raise Refused("InvalidInstanceID", f"{message} for the operation instead.")
+        named = {key: value for key, value in asked.items() if key != "InstanceId"}
+        return {**named, "NetworkInterfaceId": instance.attachments[0].interface}
 
     def disassociate(self, asked: Document) -> Result:
         with self._lock:
@@ -161,6 +184,8 @@ class AddressApi:
         return text(item, "PublicIp") == text(asked, "PublicIp")
 
     def _shown(self, item: Document) -> Result:
-        """moto always shows the interface's primary address, whichever was asked for."""
-        kept = self._private.get(text(item, "PublicIp"))
-        return dict(item) | ({"PrivateIpAddress": kept} if kept and text(item, "NetworkInterfaceId") else {})
+        """moto always shows the interface's primary address, whichever was asked for, and knows no instance of ours."""
+        interface, kept = text(item, "NetworkInterfaceId"), self._private.get(text(item, "PublicIp"))
+        holder = self._book.holder(interface) if interface else None
+        shown = dict(item) | ({"PrivateIpAddress": kept} if kept and interface else {})
+        return shown | ({"InstanceId": holder[0].id} if holder else {})

@@ -63,7 +63,7 @@ class Launcher:
         self._loop = GroupLoop(self.groups, self.fleet, backend, clock)
         self.interfaces = InterfaceApi(backend, self.fleet.book, account, clock)
         self.endpoints = EndpointApi(backend, self.interfaces)
-        self.addresses = AddressApi(backend, changed, address_delay)
+        self.addresses = AddressApi(backend, self.fleet.book, changed, address_delay)
         own = InstanceApi(self.fleet, backend, account, self.interfaces.all, kick, clock)
         groups = GroupApi(self.groups, self._loop, backend, region, account, kick, clock)
         hooks = HookApi(self.groups, self._loop, backend, kick, clock)

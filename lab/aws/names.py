@@ -45,8 +45,9 @@ SERVICES = {
     "sts": "sts",
 }
 
-_S3_HOST = re.compile(r"^(?:(?P<bucket>.+)\.)?s3(?:[.-](?:dualstack\.)?[a-z]{2}-[a-z]+-\d)?\.amazonaws\.com$")
-_HOST = re.compile(r"^(?P<service>[a-z0-9-]+)(?:\.[a-z]{2}-[a-z]+-\d)?\.amazonaws\.com$")
+_OF_REGION = r"(?P<region>[a-z]{2}-[a-z]+-\d)"
+_S3_HOST = re.compile(rf"^(?:(?P<bucket>.+)\.)?s3(?:[.-](?:dualstack\.)?{_OF_REGION})?\.amazonaws\.com$")
+_HOST = re.compile(rf"^(?P<service>[a-z0-9-]+)(?:\.{_OF_REGION})?\.amazonaws\.com$")
 
 
 def certificate_names() -> tuple[str, ...]:
@@ -64,3 +65,13 @@ def of_host(host: str) -> tuple[str, str | None] | None:
     match = _HOST.match(name)
     service = SERVICES.get(match["service"]) if match else None
     return (service, None) if service else None
+
+
+def region_of_host(host: str) -> str | None:
+    """The region that a Host header names; us-east-1 for a global name. None: no name of AWS's, or S3's global one,
+    which answers for every region."""
+    name = host.rsplit(":", 1)[0].lower()
+    if s3 := _S3_HOST.match(name):
+        return s3["region"]
+    match = _HOST.match(name)
+    return (match["region"] or "us-east-1") if match else None

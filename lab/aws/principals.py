@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lab.aws import identities, signature
+from lab.aws import identities, names, signature
 from lab.aws.backends import BackendError
 from lab.aws.call import Caller
 from lab.aws.identities import Identities, Key, Principal
@@ -72,6 +72,8 @@ def signer(request: Request, body: bytes, known: Identities) -> Signer:
         raise SignatureError("InvalidClientTokenId", "the session token is not the access key's")
     if key.expires and datetime.fromisoformat(key.expires).replace(tzinfo=UTC) < datetime.now(UTC):
         raise SignatureError("ExpiredToken", f"the session ended at {key.expires}")
+    scopes = {scope for scope, service in names.SERVICES.items() if service == request.service}
+    signature.verify_scope(signed, scopes, names.region_of_host(request.headers.get("host", "")))
     signature.verify(signed, key.secret, request.method, request.sent_path, request.query, request.headers, body)
     return _signer(key, known)
 

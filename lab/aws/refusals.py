@@ -30,7 +30,8 @@ def denied(service: str, action: str | None, headers: Mapping[str, str], message
 def unsigned(service: str, action: str | None, headers: Mapping[str, str], code: str, message: str) -> Answer:
     """Not signed, or not rightly. `code` is SignatureError's."""
     if service == "s3":
-        return calls.error(service, action, headers, _S3_CODES.get(code, code), message, 403)
+        status = 400 if code == "AuthorizationHeaderMalformed" else 403
+        return calls.error(service, action, headers, _S3_CODES.get(code, code), message, status)
     if service == "ec2" and code in {"InvalidClientTokenId", "SignatureDoesNotMatch"}:
         return calls.error(service, action, headers, "AuthFailure", message, 401)
     if _speaks_json(service, headers):

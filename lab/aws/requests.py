@@ -44,8 +44,6 @@ def understand(method: str, target: str, headers: Mapping[str, str], body: bytes
         raise RequestError(str(error)) from error
     service, bucket = _service(headers.get("host", ""), signed)
     region = signed.region if signed else names.REGION
-    if signed and names.SERVICES.get(signed.service) != service:
-        raise RequestError(f"the signature is for {signed.service}, the host name is of {service}")
     if service == "s3":
         return _s3(method, path, query, headers, signed, bucket, region)
     if path not in ("", "/"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote
@@ -17,6 +17,8 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW_SECONDS = 15 * 60
 UNSIGNED = "UNSIGNED-PAYLOAD"
 
+_MISMATCH = "SignatureDoesNotMatch"
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _FIELDS = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 
 
@@ -67,7 +69,9 @@ def _signed(fields: Mapping[str, str], time: str, token: str | None, presigned: 
     credential = fields.get("Credential", "").split("/")
     if len(credential) != 5 or not fields.get("Signature"):
         raise SignatureError("IncompleteSignature", "the signature lacks its credential scope or itself")
-    access_key, date, region, service, _ = credential
+    access_key, date, region, service, terminator = credential
+    if terminator != "aws4_request":
+        raise SignatureError(_MISMATCH, "Credential should be scoped with a valid terminator: 'aws4_request'")
     signed_headers = tuple(fields.get("SignedHeaders", "").split(";"))
     if "host" not in signed_headers:
         raise SignatureError("SignatureDoesNotMatch", "the Host header must be signed")
@@ -94,6 +98,23 @@ def verify(
     expected = sign(signed, secret, canonical)
     if not hmac.compare_digest(expected, signed.signature):
         raise SignatureError("SignatureDoesNotMatch", "the signature is not the one that this secret key makes")
+
+
+def verify_scope(signed: Signed, services: Collection[str], region: str | None) -> None:
+    """Raises SignatureError unless the credential's scope is one of these services, in the region (None: in any).
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+    """
+    if signed.service not in services:
+        raise SignatureError(_MISMATCH, f"Credential should be scoped to correct service: '{min(services)}'.")
+    if not _REGION.fullmatch(signed.region) or region not in (None, signed.region):
+        if signed.service == "s3":
+            reason = f"the region '{signed.region}' is wrong; expecting '{region}'"
+            raise SignatureError("AuthorizationHeaderMalformed", f"The authorization header is malformed; {reason}")
+        raise SignatureError(_MISMATCH, f"Credential should be scoped to a valid region, not '{signed.region}'.")
+    if signed.date != signed.time[:8]:
+        text = f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: {signed.date}"
+        raise SignatureError(_MISMATCH, text)
 
 
 def canonical_request(

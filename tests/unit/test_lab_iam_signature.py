@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.aws import names, signature, streams
+from lab.aws.identities import Identities, Key
+from lab.aws.principals import signer
 from lab.aws.requests import RequestError, understand
 from lab.aws.signature import SignatureError
 from lab.aws.tls import Certificates, authority
@@ -206,7 +208,6 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 @pytest.mark.parametrize(
     ("host", "service", "target", "body"),
     [
-        ("sts.eu-west-1.amazonaws.com", "ec2", "/", b"Action=GetCallerIdentity"),  # judged as one, answered as another
         ("ec2.eu-west-1.amazonaws.com", "ec2", "/?Action=DescribeVpcs", b"Action=DeleteVpc"),
         ("ec2.eu-west-1.amazonaws.com", "ec2", "/moto-api/reset", b"Action=DescribeVpcs"),
         ("iam.amazonaws.com", "iam", "/lab/identities", b"Action=ListRoles"),
@@ -224,3 +225,54 @@ def test_a_signature_that_leaves_the_host_out_is_none():
     left_out = {"authorization": scope("ec2")["authorization"].replace("=host,", "=x-amz-date,")}
     with pytest.raises(SignatureError):
         signature.read(left_out, "")
+
+
+def judged(host: str, service: str, region: str, day: str = "20260101") -> None:
+    credential = f"AKID/{day}/{region}/{service}/aws4_request"
+    signs = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"
+    headers = {"host": host, "authorization": signs, "x-amz-date": "20260101T000000Z"}
+    request = understand("POST", "/?Action=DescribeVpcs", headers)
+    signer(request, b"", Identities(keys=(Key(access_key="AKID", secret=SECRET),)))
+
+
+@pytest.mark.parametrize(
+    ("host", "service", "region", "words"),
+    [
+        ("sts.eu-west-1.amazonaws.com", "ec2", "eu-west-1", "correct service: 'sts'"),
+        ("ec2.eu-west-1.amazonaws.com", "s3", "eu-west-1", "correct service: 'ec2'"),
+        ("monitoring.eu-west-1.amazonaws.com", "logs", "eu-west-1", "correct service"),
+        ("ec2.eu-west-1.amazonaws.com", "ec2", "us-east-1", "valid region, not 'us-east-1'"),
+        ("dynamodb.eu-west-1.amazonaws.com", "dynamodb", "eu-west-2", "valid region, not 'eu-west-2'"),
+        ("iam.amazonaws.com", "iam", "eu-west-1", "valid region, not 'eu-west-1'"),
+        ("localhost:4566", "ec2", "everywhere", "valid region, not 'everywhere'"),
+        ("b.s3.eu-west-1.amazonaws.com", "s3", "us-east-1", "expecting 'eu-west-1'"),
+    ],
+)
+def test_a_signature_for_another_service_or_region_is_refused_in_awss_words(host, service, region, words):
+    with pytest.raises(SignatureError, match=words) as caught:
+        judged(host, service, region)
+    assert caught.value.code == (
+        "AuthorizationHeaderMalformed" if service == "s3" == host[2:4] else "SignatureDoesNotMatch"
+    )
+
+
+def test_a_signature_of_another_day_than_its_time_is_refused():
+    with pytest.raises(SignatureError, match="Date in Credential scope"):
+        judged("ec2.eu-west-1.amazonaws.com", "ec2", "eu-west-1", day="20260102")
+
+
+@pytest.mark.parametrize(
+    ("host", "service", "region"),
+    [
+        ("ec2.eu-west-1.amazonaws.com", "ec2", "eu-west-1"),
+        ("iam.amazonaws.com", "iam", "us-east-1"),
+        ("b.s3.amazonaws.com", "s3", "eu-west-1"),
+        ("b.s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1"),
+        ("monitoring.eu-west-1.amazonaws.com", "monitoring", "eu-west-1"),
+        ("localhost:4566", "kms", "eu-central-1"),
+    ],
+)
+def test_a_signature_in_the_right_scope_is_looked_at_for_itself(host, service, region):
+    with pytest.raises(SignatureError) as caught:
+        judged(host, service, region)
+    assert caught.value.code == "RequestTimeTooSkewed"
