@@ -9,8 +9,11 @@ from itertools import combinations
 
 from components.errors import Problem
 from components.models import Gateway, Network, Registry, Storage, Tenant, Tunnel
+from components.sources import ADDRESSES_PER_INTERFACE, prefixes_in, prefixes_needed
 from twinlock.registry.policies import AUTO_TENANTS_LIMIT
 
+# The network is cut into 16 subnets.
+SUBNET_BITS = 4
 # The first addresses of the tunnel's range are the gateways': the service's own, and room for more.
 GATEWAY_BLOCK_PREFIX = 28
 # AWS, "Amazon VPC quotas": 60 rules a direction of a security group; six are the environment's own.
@@ -18,6 +21,8 @@ SERVICES_LIMIT = 40
 # AWS, "Bucket naming rules": 3 to 63 characters; "twinlock-ENV-NAME-" and eight of a random suffix.
 BUCKET_LIMIT = 63
 # Never a destination: the metadata and platform services of the clouds.
+# S3, "Bucket policies": 20 KB. A tenant's own part takes 1.2 KB at most, and an existing bucket's own statements stay.
+PARTS_LIMIT = 8
 METADATA = (IPv4Network("169.254.0.0/16"), IPv4Network("168.63.129.16/32"))
 
 
@@ -60,6 +65,11 @@ def across(parts: Parts) -> Iterator[Problem]:
             yield from _tenants_in_tunnel(tenants, tunnel.range)
         if storage is not None:
             yield from _tenants_buckets(tenants, storage)
+            yield from _parts(tenants, storage)
+        if network is not None:
+            yield from _room_for_sources(tenants, network.cidr)
+        if parts.gateway is not None:
+            yield from _interface_for_sources(tenants, parts.gateway.instance_type)
 
 
 def _sizes(key: str, network: IPv4Network, largest: int, smallest: int) -> Iterator[Problem]:
@@ -165,6 +175,45 @@ def _tenants_buckets(tenants: Mapping[str, Tenant], storage: Storage) -> Iterato
             if bucket not in storage.names:
                 key = f"twinlock:tenants.{name}.buckets[{index}]"
                 yield _problem(key, bucket, "is not in twinlock:storage", f"name one of {list(storage.names)}")
+
+
+def _parts(tenants: Mapping[str, Tenant], storage: Storage) -> Iterator[Problem]:
+    """Tenants' own parts of the buckets."""
+    own = {name: tenant for name, tenant in tenants.items() if tenant.prefix is not None}
+    for name, tenant in own.items():
+        if tenant.source_address == "gateway":
+            rule = "can't be told from other tenants, which leave from the gateway's address too"
+            yield _problem(f"twinlock:tenants.{name}.prefix", tenant.prefix, rule, "set source_address to tenant")
+    for (name, tenant), (other, second) in combinations(own.items(), 2):
+        one, two = tenant.prefix or "", second.prefix or ""
+        if (one.startswith(two) or two.startswith(one)) and _buckets_of(tenant, storage) & _buckets_of(second, storage):
+            rule = f"is not apart from twinlock:tenants.{name}.prefix ({one})"
+            yield _problem(f"twinlock:tenants.{other}.prefix", two, rule, "give each its own")
+    for bucket in storage.names:
+        count = sum(bucket in _buckets_of(tenant, storage) for tenant in own.values())
+        if count > PARTS_LIMIT:
+            rule = f"is more than the {PARTS_LIMIT} that the policy of bucket {bucket} has room for"
+            yield _problem("twinlock:tenants", f"{count} prefixes", rule, "spread them over buckets")
+
+
+def _buckets_of(tenant: Tenant, storage: Storage) -> set[str]:
+    return set(storage.names if tenant.buckets is None else tenant.buckets)
+
+
+def _room_for_sources(tenants: Mapping[str, Tenant], cidr: IPv4Network) -> Iterator[Problem]:
+    needed, room = prefixes_needed(tenants), prefixes_in(cidr.prefixlen + SUBNET_BITS)
+    if needed > room:
+        rule = f"has room for {room} blocks of 16 source addresses in a gateway's subnet; the tenants want {needed}"
+        mend = "choose a larger network, or set source_address of tenants to gateway"
+        yield _problem("twinlock:network.cidr", cidr, rule, mend)
+
+
+def _interface_for_sources(tenants: Mapping[str, Tenant], instance_type: str) -> Iterator[Problem]:
+    needed, room = prefixes_needed(tenants), ADDRESSES_PER_INTERFACE[instance_type] - 1
+    if needed > room:
+        rule = f"holds {room} blocks of 16 source addresses on its interface; the tenants want {needed}"
+        mend = "choose a larger type, or fewer source_addresses of tenants"
+        yield _problem("twinlock:gateway.instance_type", instance_type, rule, mend)
 
 
 def _problem(key: str, value: object, rule: str, mend: str) -> Problem:

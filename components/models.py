@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+# A key's beginning up to a slash: no wildcard, and nothing that a policy's variables begin with.
+PREFIX = r"^[A-Za-z0-9][A-Za-z0-9_.=/-]{0,62}/$"
 ARN = r"^arn:aws:(iam|sts)::[0-9]{12}:[A-Za-z0-9+=,.@_/*?-]+$"
 
 # AWS's names end at 64 characters for a role; "twinlock-" and "-gateway-a" are added to this.
@@ -130,6 +132,17 @@ class Tenant(Model):
     )
     buckets: tuple[Label, ...] | None = Field(
         default=None, description="which of twinlock:storage.buckets the principals may use; leave out for all"
+    )
+    prefix: str | None = Field(
+        default=None,
+        pattern=PREFIX,
+        description="the beginning of the keys that are this tenant's alone, in its buckets, such as red/",
+    )
+    source_address: Literal["tenant", "peer", "gateway"] = Field(
+        default="tenant", description="tenant, peer or gateway: whose address the storage sees"
+    )
+    source_addresses: int = Field(
+        default=16, ge=2, le=256, description="2 to 256: addresses on each gateway for source_address: peer"
     )
 
 

@@ -5,17 +5,18 @@ A slot is a place for a gateway, one a zone, with addresses that never move: add
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from string import ascii_lowercase
 from typing import Literal
 
-from components.checks import gateway_block
-from components.models import Settings
+from components.checks import SUBNET_BITS, gateway_block
+from components.models import Settings, Tenant
+from components.sources import SourcePool, pools, prefixes
 
 # The network is cut into 16: gateways' subnets from the first half, private ones from the second, eight zones at most.
-SUBNET_BITS, PRIVATE_HALF = 4, 8
+PRIVATE_HALF = 8
 # The host number of a gateway in its subnet: AWS keeps the first four and the last (a /28 is the smallest subnet).
 GATEWAY_HOST = 10
 ANYWHERE = "0.0.0.0/0"
@@ -30,6 +31,8 @@ class SlotPlan:
     public_subnet: str
     private_subnet: str
     private_address: str
+    source_prefixes: tuple[str, ...]  # delegated to its interface
+    sources: Mapping[str, SourcePool]  # tenant -> what its traffic leaves from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +86,40 @@ def bucket_name(environment: str, bucket: str, suffix: str) -> str:
     return f"twinlock-{environment}-{bucket}-{suffix}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a bucket that is one tenant's alone."""
+
+    tenant: str
+    prefix: str  # of its keys, ends with a slash
+    sources: tuple[str, ...]  # CIDRs, on all gateways
+    principals: tuple[str, ...]  # ARNs
+
+
 def admitted(settings: Settings, bucket: str) -> tuple[str, ...]:
-    """The principals (ARNs) of the tenants that may use `bucket`, each once."""
-    tenants = [tenant for tenant in settings.tenants.values() if tenant.buckets is None or bucket in tenant.buckets]
+    """The principals (ARNs) of the tenants that may use the whole of `bucket`, each once."""
+    tenants = [tenant for _, tenant in _tenants_of(settings, bucket) if tenant.prefix is None]
     return tuple(sorted({arn for tenant in tenants for arn in tenant.principals}))
+
+
+def parts(settings: Settings, slots: Sequence[SlotPlan], bucket: str) -> tuple[Part, ...]:
+    """The tenants' own parts of `bucket`."""
+    return tuple(
+        Part(
+            tenant=name,
+            prefix=tenant.prefix,
+            sources=tuple(network for slot in slots for network in slot.sources[name].networks),
+            principals=tuple(sorted(set(tenant.principals))),
+        )
+        for name, tenant in _tenants_of(settings, bucket)
+        if tenant.prefix is not None
+    )
+
+
+def _tenants_of(settings: Settings, bucket: str) -> Iterator[tuple[str, Tenant]]:
+    for name, tenant in sorted(settings.tenants.items()):
+        if tenant.buckets is None or bucket in tenant.buckets:
+            yield name, tenant
 
 
 def way_secret(environment: str, slot: str) -> str:
@@ -103,6 +136,8 @@ def _slots(settings: Settings) -> Iterator[SlotPlan]:
             public_subnet=str(public),
             private_subnet=str(private),
             private_address=str(public[GATEWAY_HOST]),
+            source_prefixes=prefixes(settings.tenants, public),
+            sources=dict(pools(settings.tenants, public)),
         )
 
 

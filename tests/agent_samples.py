@@ -128,6 +128,7 @@ def definition(**changes: object) -> Definition:
                 storage=True,
                 services=(database,),
                 cidrs=(),
+                sources=(),
             ),
             Tenant(
                 name="ci",
@@ -137,6 +138,7 @@ def definition(**changes: object) -> Definition:
                 storage=False,
                 services=(),
                 cidrs=("10.60.0.0/24", "10.60.1.0/24"),
+                sources=(),
             ),
         ),
         "slots": (Slot(name="a", zone="eu-west-1a", public_address="203.0.113.10", private_address="10.0.1.10"),),

@@ -21,7 +21,14 @@ def public_key(seed: int | str) -> str:
 
 def tenant(name: str, cidr: str, approval="manual", approvers=1, storage=True, services=(), cidrs=()) -> Tenant:
     return Tenant(
-        name=name, range=cidr, approval=approval, approvers=approvers, storage=storage, services=services, cidrs=cidrs
+        name=name,
+        range=cidr,
+        approval=approval,
+        approvers=approvers,
+        storage=storage,
+        services=services,
+        cidrs=cidrs,
+        sources=(),
     )
 
 

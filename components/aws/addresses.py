@@ -47,6 +47,7 @@ class Addresses(ComponentResource):
             f"{self._name}-interface",
             subnet_id=self._args.subnet_id,
             private_ips=[self._args.slot.private_address],
+            ipv4_prefixes=list(self._args.slot.source_prefixes) or None,
             security_groups=[self._args.group_id],
             # It forwards packets that are not its own.
             source_dest_check=False,

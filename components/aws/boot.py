@@ -13,7 +13,7 @@ from components.errors import Problem, SettingsError
 from components.models import Settings
 from components.models import Tenant as TenantSettings
 from components.plan import Plan, SlotPlan, bucket_name, way_secret
-from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
+from twinlock.registry.definition import Definition, Service, Slot, Source, Tenant, definition_to_json
 from userdata.boot_args import GatewayBoot, Twin
 from userdata.render import UserDataTooLarge, render_base64
 
@@ -95,7 +95,7 @@ def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, s
         port=plan.port,
         mtu=settings.tunnel.mtu,
         buckets=settings.storage.names,
-        tenants=tuple(_tenant(name, tenant) for name, tenant in sorted(settings.tenants.items())),
+        tenants=tuple(_tenant(name, tenant, plan) for name, tenant in sorted(settings.tenants.items())),
         slots=tuple(
             Slot(
                 name=slot.name,
@@ -108,7 +108,7 @@ def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, s
     )
 
 
-def _tenant(name: str, tenant: TenantSettings) -> Tenant:
+def _tenant(name: str, tenant: TenantSettings, plan: Plan) -> Tenant:
     return Tenant(
         name=name,
         range=str(tenant.range),
@@ -120,4 +120,9 @@ def _tenant(name: str, tenant: TenantSettings) -> Tenant:
             for item in tenant.services
         ),
         cidrs=tuple(str(cidr) for cidr in tenant.cidrs),
+        sources=tuple(
+            Source(slot=slot.name, first=slot.sources[name].first, count=slot.sources[name].count)
+            for slot in plan.slots
+            if name in slot.sources
+        ),
     )

@@ -24,7 +24,7 @@ from components.aws.roles import GatewayRole, GatewayRoleArgs
 from components.aws.secrets import Secrets, SecretsArgs
 from components.aws.storage import Agent, Storage, StorageArgs
 from components.models import Settings
-from components.plan import Plan, SlotPlan, admitted, bucket_name
+from components.plan import Plan, SlotPlan, admitted, bucket_name, parts
 from userdata.agent_archive import build_agent_archive
 
 BUILD = Path(__file__).parents[2] / "build"
@@ -140,6 +140,7 @@ class Environment(ComponentResource):
             key_arn=self.secrets.key.arn,
             endpoints=self._storage_endpoints(),
             admitted={bucket: admitted(self._settings, bucket) for bucket in storage.names},
+            parts={bucket: parts(self._settings, self._plan.slots, bucket) for bucket in storage.names},
             break_glass=storage.break_glass,
             protect=storage.protect,
         )

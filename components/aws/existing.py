@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Network
 from typing import TypeVar, cast
 
@@ -125,7 +126,7 @@ def _foreign(text: str) -> tuple[Foreign, ...]:
         return ()
     statements = cast("list[Foreign] | Foreign", json.loads(text)["Statement"])
     listed = [statements] if isinstance(statements, Mapping) else statements
-    return tuple(each for each in listed if each.get("Sid") not in OWN_SIDS)
+    return tuple(each for each in listed if not any(fnmatchcase(str(each.get("Sid")), own) for own in OWN_SIDS))
 
 
 def _asked(problems: list[Problem], key: str, value: str, ask: Callable[[], Found]) -> Found | None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pulumi
 
+from components.plan import Part
 from twinlock.registry import keys
 
 ANY_SHARD = keys.shard(0).removesuffix("0") + "*"
@@ -42,7 +43,7 @@ TENANT_OBJECT_ACTIONS = (
 )
 TENANT_BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation")
 # The statements of a bucket's policy that the program writes; others in an existing bucket's policy stay.
-OWN_SIDS = ("TlsOnly", "ThroughEndpointOnly", "TenantsObjects", "TenantsListings")
+OWN_SIDS = ("TlsOnly", "ThroughEndpointOnly", "TenantsObjects", "TenantsListings", "PartOf*")
 TABLE_READ_ACTIONS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem")
 TABLE_WRITE_ACTIONS = ("dynamodb:PutItem", "dynamodb:UpdateItem")
 
@@ -268,6 +269,45 @@ def admits(bucket_arn: Text, principals: Sequence[str]) -> tuple[Statement, ...]
             sid="TenantsListings", effect="Allow", actions=TENANT_BUCKET_ACTIONS, resources=bucket, principals=named
         ),
     )
+
+
+def own_part(bucket_arn: Text, part: Part, break_glass: Sequence[str]) -> tuple[Statement, ...]:
+    """Keeps a part of the bucket for one tenant: its principals, and whatever keys come from its own addresses alone.
+
+    A request that came through no endpoint has no aws:VpcSourceIp, which makes NotIpAddress true.
+    """
+    # Names of tenants are lower case: a capital can't be part of one. A statement's name takes letters and digits only.
+    sid = f"PartOf{part.tenant.replace('-', 'D')}"
+    objects, keys_of = (pulumi.Output.concat(bucket_arn, "/", part.prefix, "*"),), {"s3:prefix": f"{part.prefix}*"}
+    elsewhere: dict[str, Mapping[str, object]] = {
+        "NotIpAddress": {"aws:VpcSourceIp": list(part.sources)},
+        "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+    }
+    if break_glass:
+        elsewhere["ArnNotLike"] = {"aws:PrincipalArn": list(break_glass)}
+    refused = (
+        Statement(
+            sid=f"{sid}Objects", effect="Deny", actions=OBJECT_ACTIONS, resources=objects, principals="*",
+            conditions=elsewhere,
+        ),
+        Statement(
+            sid=f"{sid}Listings", effect="Deny", actions=LISTING_ACTIONS, resources=(bucket_arn,), principals="*",
+            conditions={**elsewhere, "StringLike": keys_of},
+        ),
+    )  # fmt: skip
+    if not part.principals:
+        return refused
+    named = {"AWS": list(part.principals)}
+    return (
+        *refused,
+        Statement(
+            sid=f"{sid}MayObjects", effect="Allow", actions=TENANT_OBJECT_ACTIONS, resources=objects, principals=named
+        ),
+        Statement(
+            sid=f"{sid}MayListings", effect="Allow", actions=TENANT_BUCKET_ACTIONS[:2], resources=(bucket_arn,),
+            principals=named, conditions={"StringLike": keys_of},
+        ),
+    )  # fmt: skip
 
 
 def storage_endpoint(

@@ -24,6 +24,7 @@ from pulumi_aws.s3.bucket_versioning import BucketVersioning
 
 from components.aws import permissions
 from components.aws.tags import tags
+from components.plan import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class StorageArgs:
     key_arn: pulumi.Input[str]
     endpoints: Sequence[pulumi.Input[str]]  # ids of the storage endpoints
     admitted: Mapping[str, Sequence[str]]  # short name -> ARNs of the tenants' principals
+    parts: Mapping[str, Sequence[Part]]  # short name -> what of it is one tenant's alone
     break_glass: tuple[str, ...]
     protect: bool
 
@@ -91,6 +93,7 @@ class Storage(ComponentResource):
             permissions.tls_only(arn),
             permissions.through_endpoint_only(arn, args.endpoints, args.break_glass),
             *permissions.admits(arn, args.admitted[part]),
+            *(each for own in args.parts[part] for each in permissions.own_part(arn, own, args.break_glass)),
         )
 
     def _agents_bucket(self) -> Bucket:

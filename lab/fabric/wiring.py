@@ -167,9 +167,9 @@ def _interface_settings(
         (here, "rule", f"iif {device} lookup {names.table(subnet.id)} priority 1000"): Setting(),
         (there, "address", f"{primary}/{length}"): Setting(rest=f"dev {far_device}", device=far_device),
     }
-    for address in interface.addresses:
-        settings[here, "route", address] = Setting(rest=f"dev {device}", device=device)
-    for prefix in interface.prefixes:
+    settings[here, "route", primary] = Setting(rest=f"dev {device}", device=device)
+    # A cloud delivers to the interface, whether or not its machine answers for the address.
+    for prefix in (*interface.addresses[1:], *interface.prefixes):
         settings[here, "route", prefix] = Setting(rest=f"via {primary} dev {device} onlink", device=device)
     if index == 0:
         settings[there, "route", "default"] = Setting(rest=f"via {_first(subnet)} dev {far_device}", device=far_device)

@@ -18,13 +18,14 @@ _WAIT = 600  # the real provider's timeout for an interface to be let go, 10 min
 
 
 def _create(api: Api, inputs: Json) -> str:
-    addresses = texts(inputs, "privateIps")
+    addresses, prefixes = texts(inputs, "privateIps"), texts(inputs, "ipv4Prefixes")
     made = api.call(
         "ec2",
         "create_network_interface",
         SubnetId=inputs["subnetId"],
         **given(Groups=inputs.get("securityGroups"), Description=inputs.get("description")),
         **({"PrivateIpAddresses": _listed(addresses)} if addresses else {}),
+        **({"Ipv4Prefixes": [{"Ipv4Prefix": prefix} for prefix in prefixes]} if prefixes else {}),
         **specification("network-interface", inputs),
     )
     return text(made, "NetworkInterface", "NetworkInterfaceId")
@@ -50,6 +51,7 @@ def _read(api: Api, identifier: str, _inputs: Json) -> Json | None:
     interface = _one(api, identifier)
     if interface is None:
         return None
+    prefixes = [text(entry, "Ipv4Prefix") for entry in rows(interface, "Ipv4Prefixes")]
     private = [text(entry, "PrivateIpAddress") for entry in rows(interface, "PrivateIpAddresses")]
     return {
         "arn": api.arn("ec2", f"network-interface/{identifier}"),
@@ -67,8 +69,8 @@ def _read(api: Api, identifier: str, _inputs: Json) -> Json | None:
         "outpostArn": "",
         "ownerId": text(interface, "OwnerId") or api.account,
         "attachments": _attachments(interface),
-        "ipv4Prefixes": [],
-        "ipv4PrefixCount": 0,
+        "ipv4Prefixes": prefixes,
+        "ipv4PrefixCount": len(prefixes),
         "ipv6Addresses": [],
         "ipv6AddressCount": 0,
         "ipv6AddressLists": [],
@@ -102,18 +104,19 @@ def _update(api: Api, change: Change) -> None:
         described = {"Value": change.new.get("description", "")}
         api.call("ec2", "modify_network_interface_attribute", **modify, Description=described)
     if "privateIps" in change.names:
-        _readdress(api, change)
+        _readdress(api, change, "privateIps", "PrivateIpAddresses")
+    if "ipv4Prefixes" in change.names:
+        _readdress(api, change, "ipv4Prefixes", "Ipv4Prefixes")
     retag(api, change)
 
 
-def _readdress(api: Api, change: Change) -> None:
-    """Secondary addresses come and go; the primary stays for the interface's life (AssignPrivateIpAddresses)."""
-    old, new = texts(change.old, "privateIps"), texts(change.new, "privateIps")
-    which = {"NetworkInterfaceId": change.id}
+def _readdress(api: Api, change: Change, name: str, parameter: str) -> None:
+    """Secondary addresses and delegated prefixes come and go; the primary stays (AssignPrivateIpAddresses)."""
+    old, new = texts(change.old, name), texts(change.new, name)
     if gone := [address for address in old if address not in new]:
-        api.call("ec2", "unassign_private_ip_addresses", **which, PrivateIpAddresses=gone)
+        api.call("ec2", "unassign_private_ip_addresses", NetworkInterfaceId=change.id, **{parameter: gone})
     if come := [address for address in new if address not in old]:
-        api.call("ec2", "assign_private_ip_addresses", **which, PrivateIpAddresses=come)
+        api.call("ec2", "assign_private_ip_addresses", NetworkInterfaceId=change.id, **{parameter: come})
 
 
 def _delete(api: Api, identifier: str, _state: Json) -> None:
@@ -149,6 +152,17 @@ def _addresses(inputs: Json) -> Iterator[Problem]:
         yield Problem("privateIps", f"an address twice: {', '.join(addresses)}")
 
 
+def _prefixes(inputs: Json) -> Iterator[Problem]:
+    """CreateNetworkInterface: /28 blocks, at their own beginning."""
+    for position, prefix in enumerate(texts(inputs, "ipv4Prefixes")):
+        try:
+            length = ipaddress.IPv4Network(prefix).prefixlen
+        except ValueError:
+            length = 0
+        if length != 28:
+            yield Problem(f"ipv4Prefixes[{position}]", f"{prefix} is no /28 block")
+
+
 def _groups(inputs: Json) -> Iterator[Problem]:
     """https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html: five security groups an interface."""
     groups = inputs.get("securityGroups")
@@ -171,8 +185,8 @@ INTERFACE = ResourceType(
     delete=_delete,
     forces_new=words("subnetId"),
     forces_new_when={"privateIps": lambda old, new: not first_address_stays(old, new)},
-    in_place=words("privateIps securityGroups sourceDestCheck description tags"),
-    rules=(_addresses, _groups),
+    in_place=words("privateIps ipv4Prefixes securityGroups sourceDestCheck description tags"),
+    rules=(_addresses, _prefixes, _groups),
     delete_before_replace=True,  # its addresses are fixed: two at once can't be
 )
 

@@ -380,6 +380,7 @@ def definition() -> Definition:
         storage=True,
         services=(database,),
         cidrs=(),
+        sources=(),
     )
     return Definition(
         environment="stage",

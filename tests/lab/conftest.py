@@ -40,6 +40,13 @@ class RunningLab:
         outputs = json.loads(deploy.pulumi(self.deployer, "stack", "output", "--json", "--stack", "lab"))
         return str(outputs["buckets"][0])
 
+    def definition(self) -> str:
+        """The environment's, as JSON, from the stack that was deployed."""
+        state = json.loads(deploy.pulumi(self.deployer, "stack", "export", "--stack", "lab"))
+        items = [each["inputs"].get("item", "") for each in state["deployment"]["resources"] if each.get("inputs")]
+        (found,) = [json.loads(item) for item in items if item and '"environment"' in item]
+        return next(value["S"] for value in found.values() if "S" in value and value["S"].startswith("{"))
+
     def log(self, name: str) -> list[dict[str, Any]]:
         path = CONTROL / f"{name}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -42,7 +42,7 @@ def test_another_wg_that_prints_other_words_is_an_error():
 
 def test_an_approved_peer_gets_a_way_and_its_address_passes():
     machine = Machine()
-    _box(machine).reconcile(desired(state(peer()), NOW))
+    _box(machine).reconcile(desired(state(peer()), NOW, "a"))
     assert machine.peers["wg-way"] == {ANN: {"allowed": "(none)"}}
     assert machine.served == {"10.100.1.1"}
     assert machine.peers["wg-service"] == {}, "only a call brings it there"
@@ -50,7 +50,7 @@ def test_an_approved_peer_gets_a_way_and_its_address_passes():
 
 def test_a_second_pass_changes_nothing():
     machine = Machine()
-    want = desired(state(peer(), peer("bob", BOB, "10.100.2.1", "ci")), NOW)
+    want = desired(state(peer(), peer("bob", BOB, "10.100.2.1", "ci")), NOW, "a")
     assert _box(machine).reconcile(want)
     again = _box(machine)
     # A fresh agent does not know what the sets of networks hold: it writes them once more, and nothing else.
@@ -63,9 +63,9 @@ def test_a_second_pass_changes_nothing():
 def test_a_new_peer_leaves_the_others_alone():
     machine = Machine()
     box = _box(machine)
-    box.reconcile(desired(state(peer()), NOW))
+    box.reconcile(desired(state(peer()), NOW, "a"))
     machine.asked.clear()
-    box.reconcile(desired(state(peer(), peer("bob", BOB, "10.100.2.1", "ci")), NOW))
+    box.reconcile(desired(state(peer(), peer("bob", BOB, "10.100.2.1", "ci")), NOW, "a"))
     assert not [words for words in machine.asked if ANN in words]
     assert machine.transactions[-1] == [
         {"add": {"element": {"family": "inet", "table": "twinlock", "name": "served", "elem": ["10.100.2.1"]}}}
@@ -75,10 +75,10 @@ def test_a_new_peer_leaves_the_others_alone():
 def test_a_revoked_peer_is_gone_from_both_interfaces_and_its_connections_end():
     machine = Machine()
     box = _box(machine)
-    box.reconcile(desired(state(peer()), NOW))
+    box.reconcile(desired(state(peer()), NOW, "a"))
     box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
     machine.conntrack.add("10.100.1.1")
-    box.reconcile(desired(state(), NOW))
+    box.reconcile(desired(state(), NOW, "a"))
     assert machine.peers == {"wg-service": {}, "wg-way": {}, "wg-pair": {}}
     assert machine.served == set()
     assert machine.conntrack == set()
@@ -87,16 +87,16 @@ def test_a_revoked_peer_is_gone_from_both_interfaces_and_its_connections_end():
 def test_the_firewall_closes_before_the_tunnel_goes():
     machine = Machine()
     box = _box(machine)
-    box.reconcile(desired(state(peer()), NOW))
+    box.reconcile(desired(state(peer()), NOW, "a"))
     machine.asked.clear()
-    box.reconcile(desired(state(), NOW))
+    box.reconcile(desired(state(), NOW, "a"))
     assert [words[:2] for words in machine.asked] == [("nft", "-j"), ("wg", "set"), ("conntrack", "-D")]
 
 
 def test_a_peer_expires_by_time_alone():
     short = state(peer(expires_at=NOW + 10))
-    assert ANN in desired(short, NOW + 9).peers
-    assert ANN not in desired(short, NOW + 10).peers
+    assert ANN in desired(short, NOW + 9, "a").peers
+    assert ANN not in desired(short, NOW + 10, "a").peers
 
 
 @pytest.mark.parametrize(
@@ -116,20 +116,20 @@ def test_a_peer_expires_by_time_alone():
     ids=lambda bad: f"{bad.name} {bad.public_key[:8]} {bad.address} {bad.state}",
 )
 def test_what_the_registry_should_never_hold_is_not_served_and_said(bad):
-    want = desired(state(bad, peer("bob", BOB, "10.100.2.1", "ci")), NOW)
+    want = desired(state(bad, peer("bob", BOB, "10.100.2.1", "ci")), NOW, "a")
     assert set(want.peers) == {BOB}
     assert len(want.refused) == 1
     assert "is not served" in want.refused[0]
 
 
 def test_two_peers_never_share_an_address_or_a_key():
-    want = desired(state(peer(), peer("twin", BOB), peer("other", ANN, "10.100.2.2", "ci")), NOW)
+    want = desired(state(peer(), peer("twin", BOB), peer("other", ANN, "10.100.2.2", "ci")), NOW, "a")
     assert {key: one.name for key, one in want.peers.items()} == {ANN: "ann"}
     assert len(want.refused) == 2
 
 
 def test_a_tenants_reach_is_sets_of_networks_without_overlap():
-    reach = desired(state(), NOW).reach
+    reach = desired(state(), NOW, "a").reach
     assert reach.storage_tenants == ("10.100.1.0/24",)
     assert reach.services == (("10.100.1.0/24", "10.50.0.5/32", "tcp", 5432),)
     assert reach.networks == (("10.100.2.0/24", "10.60.0.0/23"),)
@@ -137,7 +137,7 @@ def test_a_tenants_reach_is_sets_of_networks_without_overlap():
 
 def test_nft_gets_one_transaction_of_json_and_no_text_of_its_own():
     machine = Machine()
-    _box(machine).reconcile(desired(state(peer()), NOW))
+    _box(machine).reconcile(desired(state(peer()), NOW, "a"))
     assert len(machine.transactions) == 1
     assert [words for words in machine.asked if words[0] == "nft"][-1] == ("nft", "-j", "-f", "-")
     services = [c for c in machine.transactions[0] if c.get("add", {}).get("element", {}).get("name") == "services"]
@@ -166,7 +166,7 @@ def test_a_call_takes_the_old_session_away_first():
 def test_letting_go_leaves_the_ways_open():
     machine = Machine()
     box = _box(machine)
-    box.reconcile(desired(state(peer()), NOW))
+    box.reconcile(desired(state(peer()), NOW, "a"))
     box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
     assert box.let_go() == 1
     assert machine.peers["wg-service"] == {}
@@ -178,22 +178,22 @@ def test_after_a_failed_command_the_box_is_read_anew():
     box = _box(machine)
     machine.fails = "wg set wg-way"
     with pytest.raises(CommandFailed):
-        box.reconcile(desired(state(peer()), NOW))
+        box.reconcile(desired(state(peer()), NOW, "a"))
     machine.fails = ""
-    box.reconcile(desired(state(peer()), NOW))
+    box.reconcile(desired(state(peer()), NOW, "a"))
     assert ANN in machine.peers["wg-way"]
 
 
 def test_a_peer_whose_address_changed_is_called_anew():
     have = Have(way=frozenset({ANN}), service={ANN: ("10.100.1.1/32",)}, served=frozenset({"10.100.1.1"}), reach=None)
-    changes = diff(desired(state(peer(address="10.100.1.2")), NOW), have)
+    changes = diff(desired(state(peer(address="10.100.1.2")), NOW, "a"), have)
     assert (changes.service_remove, changes.admit, changes.cut) == ((ANN,), ("10.100.1.2",), ("10.100.1.1",))
 
 
 @given(st.sets(st.sampled_from([ANN, BOB, EVE])), st.sets(st.sampled_from([ANN, BOB, EVE])))
 def test_from_any_box_to_any_registry_in_one_pass(before, after):
     def those(keys):
-        return desired(state(*(peer(f"p{at}", key, f"10.100.1.{at + 1}") for at, key in _numbered(keys))), NOW)
+        return desired(state(*(peer(f"p{at}", key, f"10.100.1.{at + 1}") for at, key in _numbered(keys))), NOW, "a")
 
     machine = Machine()
     box = _box(machine)

@@ -13,6 +13,10 @@ from components.plan import Plan, admitted, plan
 from components.settings import parse
 from tests.unit.program_build import CONFIG, RED, changed
 
+SHARING = {
+    name: {"range": cidr, "source_address": "gateway"}
+    for name, cidr in (("red", "10.90.16.0/20"), ("blue", "10.90.32.0/20"))
+}
 ZONES = [f"eu-west-1{letter}" for letter in "abcdefgh"]
 
 
@@ -29,7 +33,7 @@ vpcs = st.builds(
 
 @given(cidr=vpcs, zones=st.integers(2, 8))
 def test_subnets_lie_in_the_network_and_apart_with_room_for_a_gateway(cidr: IPv4Network, zones: int):
-    slots = planned(network={"cidr": str(cidr), "zones": ZONES[:zones]}).slots
+    slots = planned(network={"cidr": str(cidr), "zones": ZONES[:zones]}, tenants=SHARING).slots
     subnets = [IPv4Network(text) for slot in slots for text in (slot.public_subnet, slot.private_subnet)]
     assert all(subnet.subnet_of(cidr) and 16 <= subnet.prefixlen <= 28 for subnet in subnets)
     assert not any(one.overlaps(other) for one, other in combinations(subnets, 2))

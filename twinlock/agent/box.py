@@ -9,9 +9,10 @@ from twinlock.agent.calls import Call
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import Desired, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
-from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_set, prefix
+from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_map, flush_set, prefix
 from twinlock.agent.wg import SetPeer, Wg
 
+_MAPS = frozenset({"tenant_sources", "peer_sources"})
 _KEEPALIVE_SECONDS = 25  # of the service towards a client: keeps the client's NAT open, and starts the session
 
 
@@ -155,10 +156,12 @@ def _reach_commands(reach: Reach) -> list[Json]:
         "storage": [prefix(cidr) for cidr in reach.storage],
         "services": [{"concat": [prefix(a), prefix(b), proto, port]} for a, b, proto, port in reach.services],
         "networks": [{"concat": [prefix(a), prefix(b)]} for a, b in reach.networks],
+        "tenant_sources": [[prefix(cidr), source] for cidr, source in reach.tenant_sources],
+        "peer_sources": [[address, source] for address, source in reach.peer_sources],
     }
     commands: list[Json] = []
     for name, elements in wanted.items():
-        commands.append(flush_set(name))
+        commands.append(flush_map(name) if name in _MAPS else flush_set(name))
         if elements:
             commands.append(add_elements(name, elements))
     return commands

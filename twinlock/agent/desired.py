@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from twinlock.agent.state import LastState
-from twinlock.registry.definition import Definition, Service, Tenant
+from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.model import Peer
 from twinlock.registry.public_key import check_public_key
@@ -24,6 +24,8 @@ class Reach:
     storage: tuple[str, ...] = ()
     services: tuple[tuple[str, str, str, int], ...] = ()  # tenant's range, destination, protocol, port
     networks: tuple[tuple[str, str], ...] = ()  # tenant's range, destination
+    tenant_sources: tuple[tuple[str, str], ...] = ()  # tenant's range, the address that its packets leave from
+    peer_sources: tuple[tuple[str, str], ...] = ()  # peer's address, the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class Desired:
     rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
 
 
-def desired(state: LastState, now: float) -> Desired:
-    """`now` in epoch seconds: a peer that has expired by then is not there."""
+def desired(state: LastState, now: float, slot: str) -> Desired:
+    """`now` in epoch seconds: a peer that has expired by then is not there. `slot` is this gateway's."""
     peers: dict[str, Peer] = {}
     refused: list[str] = []
     addresses: dict[str, str] = {}  # -> the current key
@@ -56,7 +58,7 @@ def desired(state: LastState, now: float) -> Desired:
     return Desired(
         peers=peers,
         refused=tuple(refused),
-        reach=reach(state.definition, state.storage_prefixes),
+        reach=reach(state.definition, state.storage_prefixes, slot),
         until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
         rotating=rotating,
     )
@@ -99,14 +101,24 @@ def _fault(gateway_address: str, tenant: str, tenant_range: str, peer: Peer) -> 
     return ""
 
 
-def reach(definition: Definition, storage_prefixes: Iterable[str]) -> Reach:
+def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) -> Reach:
     tenants = definition.tenants
+    own = [(tenant, source) for tenant in tenants for source in tenant.sources if source.slot == slot]
     return Reach(
         storage_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.storage)),
         storage=_collapsed(prefix for prefix in storage_prefixes if ":" not in prefix),
         services=tuple(entry for tenant in tenants for entry in _services(tenant)),
         networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),
+        tenant_sources=tuple((tenant.range, source.first) for tenant, source in own),
+        peer_sources=tuple(pair for tenant, source in own for pair in _peer_sources(tenant, source)),
     )
+
+
+def _peer_sources(tenant: Tenant, source: Source) -> tuple[tuple[str, str], ...]:
+    """The range's first addresses, each with a source of its own; the others share the first."""
+    network, first = IPv4Network(tenant.range), IPv4Address(source.first)
+    last = min(source.count, network.num_addresses)
+    return tuple((str(network[place]), str(first + place)) for place in range(1, last))
 
 
 def _services(tenant: Tenant) -> tuple[tuple[str, str, str, int], ...]:

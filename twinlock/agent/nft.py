@@ -25,6 +25,10 @@ def flush_set(name: str) -> Json:
     return {"flush": {"set": {"family": "inet", "table": TABLE, "name": name}}}
 
 
+def flush_map(name: str) -> Json:
+    return {"flush": {"map": {"family": "inet", "table": TABLE, "name": name}}}
+
+
 def flush_chain(name: str) -> Json:
     return {"flush": {"chain": {"family": "inet", "table": TABLE, "name": name}}}
 

@@ -131,7 +131,7 @@ class Gateway:
         with self._lock:
             if self._want is None or self._want_of is None or self._out.now() < self._want.until:
                 return 0
-            want = desired(self._want_of, self._out.now())
+            want = desired(self._want_of, self._out.now(), self._boot.slot)
             self._out.box.reconcile(want)
             self._want = want
         return 1
@@ -340,7 +340,7 @@ class Gateway:
     def _reconcile(self) -> None:
         if self._state is None or self._is_settled(self._state):
             return
-        want = desired(self._state, self._out.now())
+        want = desired(self._state, self._out.now(), self._boot.slot)
         for line in sorted(set(want.refused) - set(self._refused)):
             _log.warning("%s", line)
         self._refused = want.refused

@@ -56,6 +56,9 @@ _TENANT = """\
       # approvers: 1  # people beside the one who enrols
       # principals: []  # ARNs that the buckets' policies admit
       # buckets: [data]  # leave out for all
+      # prefix: {name}/  # the part of these buckets that is this tenant's alone
+      # source_address: tenant  # whose address the storage sees: tenant, peer, gateway
+      # source_addresses: 16  # for source_address: peer
       # storage: true
       # services: [{{name: db, cidr: 10.20.128.5/32, port: 5432, protocol: tcp}}]
       # cidrs: []  # networks reachable at any port

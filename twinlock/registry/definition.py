@@ -26,6 +26,17 @@ class Service:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Source:
+    """A tenant's own addresses on a slot's interface, `count` from `first` on: its traffic leaves from them.
+
+    A peer has the one at its place in the tenant's range, counted from the second; the first is for all others."""
+
+    slot: str
+    first: str  # IPv4
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tenant:
     """Who shares a range of tunnel addresses and a set of destinations."""
 
@@ -36,6 +47,7 @@ class Tenant:
     storage: bool  # the storage endpoint's prefixes, TCP 443
     services: tuple[Service, ...]
     cidrs: tuple[str, ...]  # whole networks, any port
+    sources: tuple[Source, ...]  # none: from the gateway's own address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +128,13 @@ def _tenant(value: object) -> Tenant:
         storage=storage,
         services=tuple(_service(entry) for entry in _list(fields, "services")),
         cidrs=_texts(fields, "cidrs"),
+        sources=tuple(_source(entry) for entry in _list(fields, "sources")),
     )
+
+
+def _source(value: object) -> Source:
+    fields = _exactly(Source, _object(value, "source"), "source")
+    return Source(slot=_text(fields, "slot"), first=_text(fields, "first"), count=_number(fields, "count"))
 
 
 def _service(value: object) -> Service:
@@ -152,12 +170,16 @@ def _check_addresses(definition: Definition) -> None:
                 raise DefinitionError(f"tenant {tenant.name}: range {tenant.range} is not inside {tunnel}")
             for cidr in (*tenant.cidrs, *(service.cidr for service in tenant.services)):
                 IPv4Network(cidr)
+            for source in tenant.sources:
+                if source.count < 1:
+                    raise DefinitionError(f"tenant {tenant.name}: {source.count} source addresses on {source.slot}")
+                IPv4Address(int(IPv4Address(source.first)) + source.count - 1)
     except ValueError as exc:
         raise exc if isinstance(exc, DefinitionError) else DefinitionError(f"the definition: {exc}") from exc
 
 
 def _exactly(
-    kind: type[Definition | Tenant | Service | Slot], found: dict[str, object], where: str
+    kind: type[Definition | Tenant | Service | Slot | Source], found: dict[str, object], where: str
 ) -> dict[str, object]:
     wanted = {field.name for field in dataclass_fields(kind)}
     if found.keys() != wanted:
