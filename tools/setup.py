@@ -39,6 +39,7 @@ PACKAGES = {
     "ping": "iputils-ping",
     "script": "bsdutils",
     "dnsmasq": "dnsmasq-base",
+    "rclone": "rclone",
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
     "shellcheck": "shellcheck",
