@@ -102,12 +102,17 @@ def approve(moment: Moment, peer: Peer, current: Peer | None) -> Change:
     who, tenant = moment.actor.user_id, moment.tenant
     if peer.state != "pending":
         raise Refused(f"peer {peer.name} of tenant {peer.tenant} is {peer.state}: only a pending one can be approved")
-    if who == peer.enrolled_by:
+    if person(who) == person(peer.enrolled_by):
         raise Refused(
             f"you enrolled peer {peer.name} of tenant {peer.tenant} yourself: somebody else has to approve it"
+            + _as_role(who, peer.enrolled_by)
         )
-    if who in peer.approved_by:
-        raise Refused(f"you approved peer {peer.name} of tenant {peer.tenant} already: another approver is needed")
+    same = next((other for other in peer.approved_by if person(other) == person(who)), None)
+    if same is not None:
+        raise Refused(
+            f"you approved peer {peer.name} of tenant {peer.tenant} already: another approver is needed"
+            + _as_role(who, same)
+        )
     approved = replace(peer, approved_by=(*peer.approved_by, who))
     attestation = Put(items.attestation_item((keys.approval(who), items.subject(peer)), peer))
     unchanged = equals("public_key", peer.public_key)
@@ -150,6 +155,15 @@ def _ended(moment: Moment, peer: Peer) -> tuple[Write, ...]:
     return Delete((held, peer.name), equals("public_key", peer.public_key)), gone
 
 
+def person(who: str) -> str:
+    """Of an AWS unique user id. The sessions of one role are one person: who assumes it chooses the session's name."""
+    return who.partition(":")[0]
+
+
+def _as_role(who: str, other: str) -> str:
+    return "" if who == other else f" (that was another session of your role, {person(who)}, which is one person here)"
+
+
 def needed_approvals(tenant: Tenant) -> int:
     return 0 if tenant.approval == "auto" else max(1, tenant.approvers)
 
@@ -163,9 +177,9 @@ def attested(tenant: Tenant, peer: Peer, found: Mapping[tuple[str, str], Item]) 
     if not items.attests(found.get((keys.enrolment(peer.enrolled_by), subject)), peer):
         return False
     approvers = {
-        who
+        person(who)
         for who in peer.approved_by
-        if who != peer.enrolled_by and items.attests(found.get((keys.approval(who), subject)), peer)
+        if person(who) != person(peer.enrolled_by) and items.attests(found.get((keys.approval(who), subject)), peer)
     }
     return len(approvers) >= needed_approvals(tenant)
 
