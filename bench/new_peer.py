@@ -11,31 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from bench.cloud import Document, api, call, gateways, running_lab, until
+from bench.cloud import gateways, running_lab, until
 from bench.figure import Figure
+from bench.numbered import PACKETS_A_SECOND, Stream
 from lab import clients, remote
 from lab.clients import Client
+from lab.measure import echo
 from lab.paths import MARK
 
 FEW, MANY, ROUNDS = 10, 10_000, 15
 ASK_SECONDS = 0.1  # a stock client asks each 5 s; the figure is the gateway's
-# Downloads the lab's object slowly, until its standard input closes.
-STEADY = """
-import boto3, sys, threading, time
-over = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-s3 = boto3.client("s3")
-print("started", flush=True)
-while not over.is_set():
-    for piece in s3.get_object(Bucket=sys.argv[1], Key="lab/object")["Body"].iter_chunks(1 << 16):
-        time.sleep(0.02)
-        if over.is_set():
-            break
-"""
 
 
 def measure() -> list[Figure]:
-    with running_lab() as environment:
+    with running_lab() as environment, echo():
         prober = _prober()
         _fill(FEW - 2)  # the lab's own two are there
         few, lost_few = _rounds(environment, prober, "few")
@@ -47,20 +36,19 @@ def measure() -> list[Figure]:
             ours=tuple(many), other=tuple(few), compare="ratio", bound=1.5, better="below",
         ),
         Figure(
-            name="new_peer_loss", what="segments that a download of another peer lost meanwhile", unit="segments",
-            ours=(float(lost_many),), other=(float(lost_few),), compare="difference", bound=0, better="below",
+            name="new_peer_loss", what=f"packets that another peer lost meanwhile, of {PACKETS_A_SECOND:,} a second",
+            unit="packets", ours=(float(lost_few + lost_many),), other=(0.0,), compare="difference", bound=0,
+            better="below",
         ),
     ]  # fmt: skip
 
 
 def _rounds(environment: Mapping[str, str], prober: Client, name: str) -> tuple[list[float], int]:
-    """Seconds for each new peer; segments that had to be sent again to somebody else's download meanwhile."""
+    """Seconds for each new peer; how many of Ada's packets were lost meanwhile."""
     until(lambda: _caught_up(environment), "the gateways have everything", 240)
-    endpoint = _endpoint_namespace(environment)
-    with _download(environment):
-        before = _resent(endpoint)
+    with Stream(str(remote.call("client", name="ada", nat="symmetric"))) as stream:
         seconds = [_one(environment, prober, f"{name}{number}") for number in range(ROUNDS)]
-        return seconds, _resent(endpoint) - before
+    return seconds, stream.missing
 
 
 def _one(environment: Mapping[str, str], prober: Client, name: str) -> float:
@@ -133,36 +121,3 @@ def _person(role: str) -> dict[str, str]:
 def _caught_up(environment: Mapping[str, str]) -> bool | None:
     rows = gateways(environment).values()
     return all(not row["behind"] and row["well"] for row in rows) or None
-
-
-class _download:  # noqa: N801 - used as a context
-    """Ada reads the lab's object all the time."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        outputs = call(api(environment, "s3"), "ListBuckets")
-        names = [str(bucket["Name"]) for bucket in cast(list[Document], outputs["Buckets"])]
-        self._bucket = next(name for name in names if "-data-" in name)
-
-    def __enter__(self) -> None:
-        namespace = str(remote.call("client", name="ada", nat="symmetric"))
-        argv = ["ip", "netns", "exec", namespace, clients.PYTHON, "-c", STEADY, self._bucket]
-        settings = {"PATH": os.environ["PATH"], **clients.storage_credentials("red")}
-        self._process = subprocess.Popen(argv, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None  # noqa: S101
-        self._process.stdout.readline()
-
-    def __exit__(self, *raised: object) -> None:
-        self._process.communicate("", timeout=30)
-
-
-def _endpoint_namespace(environment: Mapping[str, str]) -> str:
-    """Where the storage's end of every download is."""
-    only = [{"Name": "service-name", "Values": ["com.amazonaws.eu-west-1.s3"]}]
-    found = call(api(environment, "ec2"), "DescribeVpcEndpoints", Filters=only)
-    return str(remote.call("namespace", of=cast(list[Document], found["VpcEndpoints"])[0]["VpcEndpointId"]))
-
-
-def _resent(namespace: str) -> int:
-    argv = ["ip", "netns", "exec", namespace, "nstat", "-asz", "TcpRetransSegs"]
-    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    return int(next(line.split()[1] for line in said.splitlines() if line.startswith("TcpRetransSegs")))

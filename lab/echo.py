@@ -7,8 +7,14 @@ import socket
 ADDRESS, PORT = "198.51.100.7", 7
 
 
+def roomy(end: socket.socket) -> None:
+    """Room for what comes while this process waits for its turn: only the network may lose packets."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 8 << 20)
+
+
 def main() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
+        roomy(echo)
         echo.bind((ADDRESS, PORT))
         print("ready", flush=True)
         while True:
