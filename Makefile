@@ -1,12 +1,12 @@
 # Two commands do everything on a fresh machine: `make lab` runs the main job, `make test` the tests.
 SETUP = python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])' && python3 tools/setup.py
 PYTHON = .venv/bin/python
-PYTEST = $(PYTHON) -m pytest
+TIERS = $(PYTHON) tools/test_tiers.py
 
-.PHONY: lab lab-down preview test test-all check bench help
+.PHONY: help lab lab-down preview test test-static test-unit test-boot test-lab test-all check bench help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@sed -nE 's/^([a-z -]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 48
 
 lab: ## set up, build a cloud on this machine, deploy Twinlock to it, move an object through the tunnel
 	@$(SETUP) lab
@@ -19,18 +19,17 @@ preview: ## `pulumi preview` against the lab's control plane: no root, no cloud 
 	@$(SETUP) preview
 	@$(PYTHON) -m lab preview
 
-# A run for each tier: what one tier loads makes another slow.
 test: ## the checks of the source, the unit and boot tiers, and the heart of the lab tier
 	@$(SETUP) lab
-	@$(PYTEST) tests/static tests/unit -m "not long"
-	@$(PYTEST) tests/boot -m "not long"
-	@$(PYTEST) tests/lab -m "not long"
+	@$(TIERS) static unit boot lab
+
+test-static test-unit test-boot test-lab: test-%: ## one tier of `make test`
+	@$(SETUP) lab
+	@$(TIERS) $*
 
 test-all: ## every test, also those that take minutes
 	@$(SETUP) lab
-	@$(PYTEST) tests/static tests/unit
-	@$(PYTEST) tests/boot
-	@$(PYTEST) tests/lab
+	@$(TIERS) --all static unit boot lab
 
 check: ## format, lint, types, audit: what CI runs, in the same order
 	@$(SETUP) lab
