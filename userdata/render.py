@@ -27,12 +27,19 @@ STOCK_PACKAGES = (
 )  # fmt: skip
 # cloud-init refuses an empty list of packages.
 _STOCK = f"package_update: true\npackages: {json.dumps(STOCK_PACKAGES)}"
-_BAKED = "package_update: false"
+# Debian's list of what runs before a machine counts as being on the network, and in it the scripts that otherwise run
+# at the very end: what a gateway needs is in the image, so it starts beside the rest of cloud-init.
+_EARLY = (
+    "seed_random", "bootcmd", "write_files", "scripts_per_once", "growpart", "resizefs", "disk_setup", "mounts",
+    "set_hostname", "update_hostname", "update_etc_hosts", "ca_certs", "rsyslog", "users_groups", "ssh",
+)  # fmt: skip
+_BAKED = f"package_update: false\ncloud_init_modules: {json.dumps(_EARLY)}"
 _MIRROR = 'meta skuid { 0, "_apt" } tcp dport 80 accept'
 _PLAIN = MappingProxyType(
     {
         "sysctl": "sysctl.conf",
         "fetch_agent": "fetch-agent.py",
+        "start_gateway": "start-gateway.sh",
         "first_boot": "first-boot.sh",
         "firewall_unit": "firewall.service",
         "bootstrap_unit": "bootstrap.service",

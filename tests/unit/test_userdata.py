@@ -43,6 +43,7 @@ def test_each_file_arrives_as_it_stands_here():
         "/etc/sysctl.d/90-twinlock.conf": "sysctl.conf",
         "/usr/local/lib/twinlock/fetch-agent": "fetch-agent.py",
         "/usr/local/lib/twinlock/first-boot": "first-boot.sh",
+        "/var/lib/cloud/scripts/per-once/start-gateway": "start-gateway.sh",
         "/etc/systemd/system/twinlock-agent.service": "agent.service",
         "/etc/systemd/system/twinlock-bootstrap.service": "bootstrap.service",
         "/etc/systemd/system/twinlock-firewall.service": "firewall.service",
@@ -63,6 +64,13 @@ def test_the_boot_arguments_arrive_whole_and_the_agent_reads_them():
 
 def test_the_pair_channel_has_one_range():
     assert str(interfaces.PAIR_RANGE) == rendering.PAIR_RANGE
+
+
+def test_only_a_gateway_whose_packages_are_in_the_image_starts_before_they_could_be_installed():
+    stock, baked = yaml.safe_load(render(gateway_boot(stock_image=True))), yaml.safe_load(render(gateway_boot()))
+    early = baked["cloud_init_modules"]
+    assert early.index("write_files") < early.index("scripts_per_once")
+    assert "cloud_init_modules" not in stock
 
 
 def test_only_a_stock_image_fetches_packages_and_opens_the_mirror():

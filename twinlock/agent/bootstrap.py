@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from twinlock import __version__
 from twinlock.agent.boot import Boot
 from twinlock.agent.errors import AgentError, BadIdentity, CloudUnavailable
 from twinlock.agent.identity import IdentityStore, SecretStore, take_identity
-from twinlock.agent.interfaces import FOLDER, PAIR, SERVICE, WAY, pair_key, tunnels, write_tunnel
+from twinlock.agent.interfaces import FOLDER, PAIR, SERVICE, WAY, Tunnel, pair_key, tunnels, write_tunnel
 from twinlock.agent.nft import Nft, flush_chain
 from twinlock.agent.private_key import PrivateKey
 from twinlock.agent.record import load_record, save_record
@@ -64,9 +65,7 @@ def bootstrap(boot: Boot, around: Surroundings) -> GatewayRecord:
 
 def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
     now = int(around.now())
-    instance = around.instance_id()
-    service = take_identity("service", boot.service_secret, around.registry, around.secrets, now)
-    way = take_identity(f"way#{boot.slot}", boot.way_secret, around.registry, around.secrets, now)
+    instance, service, way = _ask_the_cloud(boot, around, now)
     pair = pair_key(around.state_folder)
     _raise_tunnels(boot, around, service, way, pair)
     record = GatewayRecord(
@@ -93,11 +92,26 @@ def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
     return record
 
 
+def _ask_the_cloud(boot: Boot, around: Surroundings, now: int) -> tuple[str, PrivateKey, PrivateKey]:
+    """The instance's id, the service's identity and the way's, side by side: a boot waits for each answer."""
+    names = ("service", boot.service_secret), (f"way#{boot.slot}", boot.way_secret)
+    with ThreadPoolExecutor() as pool:
+        instance = pool.submit(around.instance_id)
+        service, way = (
+            pool.submit(take_identity, name, container, around.registry, around.secrets, now)
+            for name, container in names
+        )
+    return instance.result(), service.result(), way.result()
+
+
 def _raise_tunnels(boot: Boot, around: Surroundings, service: PrivateKey, way: PrivateKey, pair: PrivateKey) -> None:
-    for tunnel in tunnels(boot, service, way, pair):
+    def raise_one(tunnel: Tunnel) -> None:
         if write_tunnel(tunnel, around.wireguard_folder):
             around.wg.down(tunnel.name)
         around.wg.up(tunnel.name)
+
+    with ThreadPoolExecutor() as pool:  # side by side: wg-quick starts a dozen processes for each
+        list(pool.map(raise_one, tunnels(boot, service, way, pair)))
 
 
 def _was_complete(around: Surroundings) -> bool:

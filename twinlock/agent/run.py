@@ -113,6 +113,8 @@ class Gateway:
         """One look at the registry and what follows from it; without the registry, what the last state asks for."""
         steps = (
             ("registry", self._read),
+            # First who may come in: EC2's model alone takes longer to load than the peers.
+            ("box", self._reconcile),
             ("storage prefixes", self._read_prefixes),
             ("box", self._reconcile),
             ("state", self._save),
