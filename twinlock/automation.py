@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -57,7 +58,7 @@ from twinlock.change import ACTIONS, Done, Event, Failed, Finding, Message, Repo
 __all__ = ["Automation", "AutomationError", "Busy", "Cancelled", "EnvironmentSpec", "Invalid", "Operation", "Refused",
            "TimedOut", "spec"]  # fmt: skip
 
-Verb = Literal["preview", "deploy", "drift", "repair", "destroy"]
+Verb = Literal["preview", "deploy", "drift", "repair", "destroy", "recover"]
 # After an interrupt the engine ends what is under way and writes its state.
 GRACE_SECONDS = 60.0
 LOCK_POLL_SECONDS = 0.1
@@ -250,6 +251,11 @@ class Automation:
         """All but what is protected."""
         return self.start("destroy", wanted, wishes).result()
 
+    def recover(self, wanted: EnvironmentSpec, wishes: Wishes = Wishes()) -> Report:
+        """After an engine was killed: takes its lock away, finds what it made and did not write down, looks at the
+        cloud. Nobody may be at work on the environment. What became of each creation is a Message."""
+        return self.start("recover", wanted, wishes).result()
+
     def outputs(self, wanted: EnvironmentSpec) -> dict[str, object]:
         """The stack's outputs; empty before the first deployment."""
         try:
@@ -286,6 +292,8 @@ class Automation:
         operation.finish(error)
 
     def _run(self, operation: Operation, verb: Verb, wanted: EnvironmentSpec, wishes: Wishes) -> None:
+        if verb == "recover":
+            self._mend_sidecars(self._folder(wanted), operation.process)
         stack = self._stack(wanted, operation.process)
 
         def heard(event: EngineEvent) -> None:
@@ -303,6 +311,45 @@ class Automation:
                 stack.up(on_event=heard, refresh=verb == "repair", policy_packs=packs, policy_pack_configs=configs)
             case "destroy":
                 stack.destroy(on_event=heard, exclude_protected=True)
+            case "recover":
+                for told in self._settle(wanted.environment, operation.process):
+                    operation.say(told)
+                    if wishes.on_event:
+                        wishes.on_event(told)
+                stack.refresh(on_event=heard)
+
+    def _mend_sidecars(self, folder: Path, process: Engine) -> None:
+        """A local backend replaces a state whole, but writes the file of attributes beside it in place: half of one,
+        and the engine can't read the state. It does without."""
+        said = process.run(["whoami", "--json"], str(folder), self._environ).stdout
+        url = str(cast(dict[str, object], json.loads(said))["url"])
+        if url.startswith("file://"):
+            place = Path(url.removeprefix("file://").partition("?")[0]).expanduser() / ".pulumi"
+            for file in place.rglob("*.attrs"):
+                if not _is_json(file):
+                    file.unlink()
+
+    def _settle(self, name: str, process: Engine) -> list[Message]:
+        """Without the values of secrets, which stay encrypted in what goes out and in."""
+        folder = str(self._workspace / name)
+        process.run(["cancel", "--yes", "--stack", name], folder, self._environ)
+        state = process.run(["stack", "export", "--stack", name], folder, self._environ).stdout
+        if '"pending_operations"' not in state:
+            return []
+        # In a process of its own, because the credentials are in `environ`.
+        done = subprocess.run(
+            [sys.executable, "-m", "twinlock.recovery"], input=state, capture_output=True, text=True, check=False,
+            env={**os.environ, **self._environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        )  # fmt: skip
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise Refused(f"what was interrupted could not be looked up: {reason}", log=done.stderr)
+        answer = cast(dict[str, object], json.loads(done.stdout))
+        mended = Path(folder) / "state.mended"
+        mended.write_text(json.dumps(answer["state"]))
+        process.run(["stack", "import", "--stack", name, "--file", str(mended)], folder, self._environ)
+        mended.unlink()
+        return [_settled(each) for each in cast(list[dict[str, str]], answer["settled"])]
 
     def _stack(self, wanted: EnvironmentSpec, process: Engine) -> Stack:
         folder = self._folder(wanted)
@@ -337,6 +384,26 @@ class Automation:
                         raise Busy(f"another operation on {environment} is under way") from error
                     time.sleep(LOCK_POLL_SECONDS)
             yield
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except ValueError:
+        return False
+    return True
+
+
+def _settled(told: dict[str, str]) -> Message:
+    words = {
+        "adopted": f"was made, and is in the state now as {told['id']}",
+        "undone": "was made, and is made again by the next deployment",
+        "again": "is made again by the next deployment, over what there may be",
+        "absent": "was not made",
+        "unknown": "may have been made: find it, and `pulumi refresh` in a terminal asks what to do with it",
+    }
+    severity = "warning" if told["outcome"] == "unknown" else "info"
+    return Message(severity=severity, text=words[told["outcome"]], urn=told["urn"])
 
 
 @cache

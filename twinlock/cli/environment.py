@@ -10,6 +10,7 @@ import typer
 from twinlock.cli import screen
 from twinlock.cli.cloud import newest_image
 from twinlock.cli.environment_file import check, new
+from twinlock.cli.environment_recover import recover
 from twinlock.cli.image_pin import moved, pinned
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.registry.errors import Refused
@@ -17,6 +18,7 @@ from twinlock.registry.errors import Refused
 app = typer.Typer(no_args_is_help=True, help="The environment as a whole.")
 app.command(epilog="Example: twinlock environment new dev --region eu-west-1 --image ami-… --no-protect")(new)
 app.command(epilog="Example: twinlock -e prod environment check")(check)
+app.command(epilog="Example: twinlock -e prod environment recover && pulumi up --stack prod")(recover)
 
 
 @app.command(epilog="Example: twinlock -e prod environment image --update && pulumi up")
