@@ -122,6 +122,7 @@ def _kill_and_recover(made: Cloud, tmp_path: Path, kills: list[int], name: str) 
     return seen
 
 
+@pytest.mark.long
 def test_a_deployment_that_is_killed_twice_converges(made: Cloud, tmp_path: Path):
     assert _kill_and_recover(made, tmp_path, [15, 50], "twice")
 
