@@ -38,13 +38,15 @@ class Gateway:
     heard_at: float = -100.0
     asked_at: float = -100.0
     alive: bool = True
+    served: bool = False  # what its agent kept on disk when it restarted
+    vouched_at: float = -100.0  # when the twin or the registry was last heard; monotonic seconds of the world
 
     def step(self, world: World, at: float) -> None:
         clock = at + self.offset
         other = world.other(self)
         if world.pair and other.alive:
             said = other.view
-            self.heard_at = at
+            self.heard_at = self.vouched_at = at
             self.view = rules.heard(self.view, said.me, said.serving, said.term)
         elif self.view.twins[other.view.me].heard and at - self.heard_at >= 0.35:
             self.view = rules.fell_silent(self.view, other.view.me, clock)
@@ -60,9 +62,10 @@ class Gateway:
         if claim is None:
             return
         if self.view.me in world.without_registry:
-            self.view = rules.unanswered(self.view, False, clock)
+            self.view = rules.unanswered(self.view, self.served)
             return
         until = int((at + rules.LEASE_SECONDS) * 1000) + self.wrong
+        self.vouched_at = at
         lease = world.registry.write(ShardLease(shard=0, owner=self.view.me, until_ms=until), claim)
         self.view = rules.answered(self.view, lease, clock, clock)
 
@@ -77,6 +80,7 @@ class World:
     at: float = 0.0
     open_together: float = 0.0
     worst: float = 0.0
+    unvouched: float = 0.0  # the longest time that a gate stood open without twin and registry
 
     def __post_init__(self) -> None:
         self.gateways = [self.fresh(number) for number in (0, 1)]
@@ -95,6 +99,8 @@ class World:
                 if one.alive:
                     one.step(self, self.at)
             gates = [one.alive and rules.gate(one.view, self.at + one.offset) == "open" for one in self.gateways]
+            for one, is_open in zip(self.gateways, gates, strict=True):
+                self.unvouched = max(self.unvouched, self.at - one.vouched_at if is_open else 0.0)
             self.open_together = self.open_together + STEP if all(gates) else 0.0
             self.worst = max(self.worst, self.open_together)
 
@@ -107,12 +113,31 @@ class World:
     def boot(self, number: int) -> None:
         self.gateways[number] = self.fresh(number)
 
+    def restart(self, number: int) -> None:
+        """The agent alone: it forgets all but whether it served."""
+        served = self.gateways[number].view.serving
+        self.gateways[number] = self.fresh(number)
+        self.gateways[number].served = served
+
 
 OFFSETS = st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5))
 WRONGS = st.tuples(st.integers(-60_000, 60_000), st.integers(-60_000, 60_000))
 HAPPENS = st.lists(
     st.tuples(
-        st.sampled_from(["pair", "registry-a", "registry-b", "kill-0", "kill-1", "boot-0", "boot-1", "nothing"]),
+        st.sampled_from(
+            [
+                "pair",
+                "registry-a",
+                "registry-b",
+                "kill-0",
+                "kill-1",
+                "boot-0",
+                "boot-1",
+                "restart-0",
+                "restart-1",
+                "nothing",
+            ]
+        ),
         st.floats(0.1, 6.0),
     ),
     max_size=12,
@@ -129,6 +154,8 @@ def _happen(world: World, what: str) -> None:
             world.kill(int(number))
         case ["boot", number] if not world.gateways[int(number)].alive:
             world.boot(int(number))
+        case ["restart", number] if world.gateways[int(number)].alive:
+            world.restart(int(number))
 
 
 @settings(max_examples=300, deadline=None)
@@ -159,6 +186,24 @@ def test_two_gates_are_open_at_once_for_no_longer_than_a_lease(offsets, wrongs, 
         _happen(world, what)
         world.run(seconds)
     assert world.worst <= rules.LEASE_SECONDS + 0.5
+    assert world.unvouched <= rules.LEASE_SECONDS + 0.5
+
+
+def test_an_agent_that_restarts_cut_off_is_in_doubt_from_its_first_moment():
+    world = World((0.0, 50.0), (0, 0))
+    world.run(2)
+    (before,) = world.serving()
+    number = "ab".index(before)
+    world.pair, world.without_registry = False, {before}
+    world.run(2)
+    world.restart(number)
+    for _ in range(300):
+        world.run(STEP)
+        assert rules.gate(world.gateways[number].view, world.at + world.offsets[number]) != "open"
+    assert before in world.serving(), "it goes on with the clients that still talk to it"
+    world.pair = True
+    world.run(0.5)
+    assert world.serving() == ["ba"[number]]
 
 
 @settings(max_examples=100, deadline=None)
@@ -209,7 +254,7 @@ def test_a_gateway_that_was_cut_off_is_in_doubt_before_it_can_be_heard_again():
 def test_a_lone_owner_whose_twin_stands_by_is_sure_without_the_registry():
     view = View(me="a", twins={"b": Twin()})
     view = rules.answered(view, ShardLease(shard=0, owner="a", until_ms=1), 0.0, 0.0)
-    view = rules.heard(rules.unanswered(view, False, 0.0), "b", serving=False, term=0)
+    view = rules.heard(rules.unanswered(view, False), "b", serving=False, term=0)
     assert rules.gate(view, 100.0) == "open"
     assert rules.gate(rules.fell_silent(view, "b", 100.0), 101.0) == "doubt"
 

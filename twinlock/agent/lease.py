@@ -26,7 +26,6 @@ ANSWER_SECONDS = 0.25  # so long a word waits for the registry, if that answered
 RENEWED_SECONDS = 1.0  # without a twin, an owner is sure for so long after a renewal
 SILENT_SECONDS = 0.4  # and, once no twin is heard any more, for so long without one
 HANDED_SECONDS = 2.0  # who handed over waits so long for the other to take it
-RESUME_SECONDS = 15.0  # a restarted owner calls its clients for so long, without anyone's word
 WORD_SECONDS = 3.0  # then the lease is stale anyway
 Gate = Literal["open", "doubt", "shut"]
 _NEVER = float("-inf")
@@ -114,11 +113,12 @@ def answered(view: View, lease: ShardLease, began: float, clock: float) -> View:
     return view if view.serving else take(view, clock)
 
 
-def unanswered(view: View, served: bool, clock: float) -> View:
-    """No answer. A gateway that just started goes on with what it did before (`served`); alone, in doubt soon."""
+def unanswered(view: View, served: bool) -> View:
+    """No answer. A gateway that just started goes on with what it did before (`served`), and is in doubt until a twin
+    or the registry is heard: another one may have taken its clients meanwhile."""
     first = view.lease is None and not view.serving and served
     if first and not any(twin.serving for twin in view.twins.values()):
-        view = replace(view, serving=True, sure_until=clock + RESUME_SECONDS)
+        view = replace(view, serving=True)
     return replace(view, answered=False)
 
 

@@ -117,7 +117,7 @@ class Ownership:
             case Answered(lease=ShardLease() as lease, began=began):
                 return rules.answered(self.view, lease, began, clock)
             case Answered():
-                return rules.unanswered(self.view, self._served, clock)
+                return rules.unanswered(self.view, self._served)
             case HandOver(to=to):
                 return self._hand_over(to, clock)
             case Word():
