@@ -293,7 +293,8 @@ class Automation:
 
     def _run(self, operation: Operation, verb: Verb, wanted: EnvironmentSpec, wishes: Wishes) -> None:
         if verb == "recover":
-            self._mend_sidecars(self._folder(wanted), operation.process)
+            said = operation.process.run(["whoami", "--json"], str(self._folder(wanted)), self._environ).stdout
+            _mend_sidecars(str(cast(dict[str, object], json.loads(said))["url"]))
         stack = self._stack(wanted, operation.process)
 
         def heard(event: EngineEvent) -> None:
@@ -317,17 +318,6 @@ class Automation:
                     if wishes.on_event:
                         wishes.on_event(told)
                 stack.refresh(on_event=heard)
-
-    def _mend_sidecars(self, folder: Path, process: Engine) -> None:
-        """A local backend replaces a state whole, but writes the file of attributes beside it in place: half of one,
-        and the engine can't read the state. It does without."""
-        said = process.run(["whoami", "--json"], str(folder), self._environ).stdout
-        url = str(cast(dict[str, object], json.loads(said))["url"])
-        if url.startswith("file://"):
-            place = Path(url.removeprefix("file://").partition("?")[0]).expanduser() / ".pulumi"
-            for file in place.rglob("*.attrs"):
-                if not _is_json(file):
-                    file.unlink()
 
     def _settle(self, name: str, process: Engine) -> list[Message]:
         """Without the values of secrets, which stay encrypted in what goes out and in."""
@@ -384,6 +374,16 @@ class Automation:
                         raise Busy(f"another operation on {environment} is under way") from error
                     time.sleep(LOCK_POLL_SECONDS)
             yield
+
+
+def _mend_sidecars(backend: str) -> None:
+    """A local backend replaces a state whole, but writes the file of attributes beside it in place: half of one, and
+    the engine can't read the state. It does without."""
+    if backend.startswith("file://"):
+        place = Path(backend.removeprefix("file://").partition("?")[0]).expanduser() / ".pulumi"
+        for file in place.rglob("*.attrs"):
+            if not _is_json(file):
+                file.unlink()
 
 
 def _is_json(file: Path) -> bool:

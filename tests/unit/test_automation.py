@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pulumi.automation import EngineEvent, OpType, StepEventMetadata
 from pulumi.automation.events import DiagnosticEvent, PolicyEvent, ResourcePreEvent, ResOutputsEvent
@@ -70,3 +72,17 @@ def test_messages_and_findings_are_plain_text():
     assert heard(diagnostic_event=DiagnosticEvent(message=text, color="never", severity="debug")) == []
     found = heard(policy_event=PolicyEvent(text, "never", "tags", "twinlock", "1", "1", "mandatory", BUCKET))
     assert found == [Finding(rule="tags", level="mandatory", text="no room", urn=BUCKET)]
+
+
+def test_half_of_a_file_beside_a_local_state_goes_and_whole_ones_stay(tmp_path: Path):
+    stacks = tmp_path / ".pulumi" / "stacks"
+    stacks.mkdir(parents=True)
+    for name, text in (
+        ("torn.json.attrs", ""),
+        ("half.json.attrs", '{"user'),
+        ("whole.json.attrs", "{}"),
+        ("s.json", ""),
+    ):
+        (stacks / name).write_text(text)
+    automation._mend_sidecars(f"file://{tmp_path}?metadata=1")
+    assert {file.name for file in stacks.iterdir()} == {"whole.json.attrs", "s.json"}
