@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import cast
 
 from bench.cloud import api, boots, call, gateways, run_machine, running_lab, until
 from bench.figure import Figure
-from lab import clients, remote
+from lab import calls, clients
 from lab import up as job
 from lab.clients import Client
 
@@ -40,11 +39,9 @@ def measure() -> list[Figure]:
 def _replaced_gateway(environment: Mapping[str, str], client: Client) -> float:
     """Ends the standby; its group boots another. Seconds from that one's start to a handshake with its way."""
     standby = next(row for row in gateways(environment).values() if not row["serving"])
-    known = {boot["id"] for boot in boots()}
+    known = {boot.id for boot in boots()}
     call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[standby["instance_id"]])
-    began = cast(
-        float, until(lambda: next((b["began"] for b in boots() if b["id"] not in known), None), "a replacement")
-    )
+    began = until(lambda: _began(lambda name: name not in known), "a replacement")
     way, endpoint = str(standby["way_public_key"]), f"{standby['public_address']}:{_port(client, standby)}"
     while True:
         client.run("wg", "set", client.interface, "peer", way, "remove")
@@ -61,7 +58,7 @@ def _replaced_gateway(environment: Mapping[str, str], client: Client) -> float:
 
 def _began(wanted: Callable[[str], bool]) -> float | None:
     """When the machine that is wanted was started (time.monotonic)."""
-    return next((cast(float, boot["began"]) for boot in boots() if wanted(str(boot["id"]))), None)
+    return next((boot.began for boot in boots() if wanted(boot.id)), None)
 
 
 def _wait_until_registered(environment: Mapping[str, str], slot: str, before: str) -> None:
@@ -77,7 +74,7 @@ def _empty_machine(environment: Mapping[str, str]) -> float:
     """The same image and type, in the first gateway's subnet, with nothing to do."""
     instance = run_machine(environment, EMPTY)
     began = until(lambda: _began(lambda machine: machine == instance), "its start")
-    until(lambda: FINISHED.search(str(remote.call("console", machine=instance))), "the end of its cloud-init")
+    until(lambda: FINISHED.search(calls.console(instance)), "the end of its cloud-init")
     seconds = time.monotonic() - began
     call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[instance])
     return seconds

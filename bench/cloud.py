@@ -10,9 +10,10 @@ from typing import TypeVar, cast
 from botocore.client import BaseClient  # pyright: ignore[reportMissingTypeStubs]
 from rich.console import Console
 
-from lab import clients, life, remote
+from lab import calls, clients, life
 from lab import up as job
 from lab.aws.seeds import IMAGES
+from lab.watched import Boot
 
 # boto3 is not typed; measures take documents as they come.
 Document = dict[str, object]
@@ -25,8 +26,8 @@ def running_lab() -> Generator[Mapping[str, str]]:
     life.down()
     life.start_daemon()
     try:
-        job.main_job(Console(quiet=True), {"move_seconds": 0.2, "conflicts": 0.0})
-        yield cast(dict[str, str], remote.call("environment"))
+        job.main_job(Console(quiet=True), move_seconds=0.2, conflicts=0.0)
+        yield calls.environment()
     finally:
         life.down()
 
@@ -76,8 +77,8 @@ def gateways(environment: Mapping[str, str]) -> dict[str, Mapping[str, object]]:
     return {str(row["slot"]): row for row in rows}
 
 
-def boots() -> list[Mapping[str, object]]:
-    return cast(list[Mapping[str, object]], cast(Document, remote.call("status"))["machines"])
+def boots() -> tuple[Boot, ...]:
+    return calls.status().machines
 
 
 def until(find: Callable[[], T | None], what: str, seconds: float = 90) -> T:

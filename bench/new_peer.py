@@ -9,12 +9,11 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 from bench.cloud import gateways, running_lab, until
 from bench.figure import Figure
 from bench.numbered import PACKETS_A_SECOND, Stream
-from lab import clients, remote
+from lab import calls, clients
 from lab.clients import Client
 from lab.measure import echo
 from lab.paths import MARK
@@ -46,7 +45,7 @@ def measure() -> list[Figure]:
 def _rounds(environment: Mapping[str, str], prober: Client, name: str) -> tuple[list[float], int]:
     """Seconds for each new peer; how many of Ada's packets were lost meanwhile."""
     until(lambda: _caught_up(environment), "the gateways have everything", 240)
-    with Stream(str(remote.call("client", name="ada", nat="symmetric"))) as stream:
+    with Stream(calls.client("ada", "symmetric")) as stream:
         seconds = [_one(environment, prober, f"{name}{number}") for number in range(ROUNDS)]
     return seconds, stream.missing
 
@@ -76,7 +75,7 @@ def _one(environment: Mapping[str, str], prober: Client, name: str) -> float:
 
 def _prober() -> Client:
     """A client whose key changes from peer to peer."""
-    namespace, interface = str(remote.call("client", name="prober", nat="none")), f"probe-{MARK}"
+    namespace, interface = calls.client("prober", "none"), f"probe-{MARK}"
     inside = ["ip", "netns", "exec", namespace]
     subprocess.run([*inside, "wireguard-go", interface], capture_output=True, check=True)
     subprocess.run([*inside, "ip", "link", "set", interface, "up"], check=True)
@@ -115,7 +114,7 @@ def _any_key() -> str:
 
 
 def _person(role: str) -> dict[str, str]:
-    return cast(dict[str, str], remote.call("credentials", role=role, local=True))
+    return calls.credentials(role, local=True)
 
 
 def _caught_up(environment: Mapping[str, str]) -> bool | None:

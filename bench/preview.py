@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from bench.figure import Figure
-from lab import deploy, life, remote
+from lab import calls, deploy, life
 from lab.paths import ROOT, STACK, TOOLS
 
 ROUNDS = 7
@@ -23,8 +23,8 @@ def measure() -> list[Figure]:
     life.down()
     life.start_daemon()
     try:
-        remote.call("start", rootless=True, tables=False)
-        environment = deploy.environment(remote.call("environment"))  # type: ignore[arg-type]
+        calls.start(rootless=True, tables=False)
+        environment = deploy.environment(calls.environment())
         with tempfile.TemporaryDirectory() as folder:
             return _measure(Path(folder), environment)
     finally:

@@ -14,7 +14,7 @@ from typing import cast
 from bench.boot import EMPTY
 from bench.cloud import Document, api, call, gateway_interface, run_machine, running_lab, until
 from bench.figure import Figure
-from lab import clients, remote
+from lab import calls, clients
 from lab import up as job
 from lab.clients import Client
 from lab.paths import MARK
@@ -103,7 +103,7 @@ def _door(environment: Mapping[str, str]) -> Generator[None]:
     only = [{"Name": "service-name", "Values": ["com.amazonaws.eu-west-1.s3"]}]
     found = call(api(environment, "ec2"), "DescribeVpcEndpoints", Filters=only)
     endpoint = str(cast(list[Document], found["VpcEndpoints"])[0]["VpcEndpointId"])
-    namespace = str(remote.call("namespace", of=endpoint))
+    namespace = calls.namespace(endpoint)
     _inside(namespace, "nft", "-f", "-", stdin=REDIRECT)
     with _sink(namespace):
         yield
@@ -116,7 +116,7 @@ def _bare(environment: Mapping[str, str], client: Client) -> Generator[None]:
     ec2 = api(environment, "ec2")
     made = call(ec2, "AllocateAddress", Domain="vpc")
     until(lambda: _associated(environment, instance, str(made["AllocationId"])), "a public address")
-    namespace = str(remote.call("namespace", of=instance))
+    namespace = calls.namespace(instance)
     public = {
         where: _tunnel(name, where) for name, where in ((f"bg-{MARK}", namespace), (f"bc-{MARK}", client.namespace))
     }

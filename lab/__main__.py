@@ -15,7 +15,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.markup import escape
 
-from lab import life, remote
+from lab import calls, life
 from lab.faults import FAULTS
 from lab.paths import LAB, LOCK, REPORT
 from lab.remote import LabError
@@ -52,7 +52,7 @@ def up(words: argparse.Namespace) -> None:
         life.down()
         life.start_daemon()
         try:
-            report = job.main_job(console, {"move_seconds": words.move_seconds, "conflicts": words.conflicts})
+            report = job.main_job(console, move_seconds=words.move_seconds, conflicts=words.conflicts)
         except LabError as error:
             raise LabError(f"{error}\nThe lab is left up to be looked at; its logs: {LAB}", error.code) from error
         show(report, console)
@@ -72,16 +72,16 @@ def down(words: argparse.Namespace) -> None:
 
 
 def status(words: argparse.Namespace) -> None:
-    facts = remote.call("status")
+    facts = asdict(calls.status())
     if words.json:
         print(json.dumps(facts))
         return
-    for key, value in facts.items():  # type: ignore[union-attr]
+    for key, value in facts.items():
         console.print(f"[bold]{key}[/] {value if isinstance(value, str) else json.dumps(value)}")
 
 
 def env(words: argparse.Namespace) -> None:
-    settings: dict[str, str] = remote.call("environment")  # type: ignore[assignment]
+    settings = calls.environment()
     if words.json:
         print(json.dumps(settings))
         return
@@ -90,7 +90,7 @@ def env(words: argparse.Namespace) -> None:
 
 
 def shell(words: argparse.Namespace) -> None:
-    argv: list[str] = remote.call("shell", name=words.name, command=[word for word in words.argv if word != "--"])  # type: ignore[assignment]
+    argv = calls.shell(words.name, [word for word in words.argv if word != "--"])
     os.execvp(argv[0], argv)  # noqa: S606 - becomes that shell
 
 
@@ -101,8 +101,8 @@ def preview(words: argparse.Namespace) -> None:
         life.down()
         life.start_daemon()
         try:
-            remote.call("start", rootless=True, tables=False)
-            printed = deploy.preview(remote.call("environment"))  # type: ignore[arg-type]
+            calls.start(rootless=True, tables=False)
+            printed = deploy.preview(calls.environment())
             print(printed, end="")
         finally:
             life.down()

@@ -10,7 +10,8 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab import remote
+from lab import calls
+from lab.calls import Nat
 from lab.paths import MARK, PEERS, ROOT
 from lab.remote import LabError
 
@@ -70,7 +71,7 @@ def enrol(name: str, tenant: str, enroller: Mapping[str, str], approver: Mapping
     return str(peer["address"]), public
 
 
-def connect(name: str, tenant: str, address: str, public_key: str, *, nat: str, reader: Mapping[str, str]) -> Client:
+def connect(name: str, tenant: str, address: str, public_key: str, *, nat: Nat, reader: Mapping[str, str]) -> Client:
     """Brings the client's tunnel up from the file that `twinlock peer config` wrote."""
     interface = interface_of(name)
     file = PEERS / f"{interface}.conf"
@@ -82,7 +83,7 @@ def connect(name: str, tenant: str, address: str, public_key: str, *, nat: str, 
     client = Client(
         name=name,
         tenant=tenant,
-        namespace=str(remote.call("client", name=name, nat=nat)),
+        namespace=calls.client(name, nat),
         interface=interface,
         address=address,
         public_key=public_key,
@@ -101,7 +102,7 @@ def interface_of(name: str) -> str:
 
 
 def storage_credentials(tenant: str) -> dict[str, str]:
-    return dict(remote.call("credentials", role=f"lab-tenant-{tenant}"))  # type: ignore[call-overload]
+    return calls.credentials(f"lab-tenant-{tenant}")
 
 
 def wait_for_ways(client: Client, ways: Mapping[str, str], timeout: float) -> dict[str, float]:

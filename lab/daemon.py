@@ -8,8 +8,6 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Literal
 
 from lab import remote
 from lab.aws.adapter import read_topology
@@ -20,11 +18,12 @@ from lab.aws.launcher_machines import Machines, NullMachines
 from lab.aws.launcher_views import InstanceRoles, Views, minted_by
 from lab.aws.metadata import MetadataService
 from lab.aws.names import NAMES
+from lab.calls import Act, Nat, Ran, Status
 from lab.fabric.fabric import Fabric
 from lab.machines import Machines as Containers
 from lab.paths import CONTROL, IMAGE, MACHINES, PREFIX
 from lab.people import make_roles
-from lab.watched import WatchedMachines
+from lab.watched import Boot, WatchedMachines
 
 REGION = "eu-west-1"
 
@@ -83,7 +82,7 @@ class Lab:
         """Gives the lab's people the policies that the stack has put out."""
         make_roles(self._running(), self._backend, policies=policies)
 
-    def client(self, *, name: str, nat: Literal["none", "port-restricted", "symmetric"]) -> str:
+    def client(self, *, name: str, nat: Nat) -> str:
         return self._wired().add_client(name, nat=nat)
 
     def listen(self, *, address: str, port: int) -> None:
@@ -95,17 +94,13 @@ class Lab:
         """What the lab's DNS answers for a name of the cloud."""
         return next(address for suffix, address in NAMES if name == suffix or name.endswith(f".{suffix}"))
 
-    def wait_ready(self, *, count: int, timeout: float) -> list[dict[str, object]]:
+    def wait_ready(self, *, count: int, timeout: float) -> tuple[Boot, ...]:
         assert isinstance(self._machines, WatchedMachines)  # noqa: S101
-        return [asdict(boot) for boot in self._machines.wait_ready(count, timeout)]
+        return tuple(self._machines.wait_ready(count, timeout))
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> Status:
         boots = self._machines.boots() if isinstance(self._machines, WatchedMachines) else ()
-        return {
-            "endpoint": self._running().endpoint,
-            "logs": str(CONTROL),
-            "machines": [asdict(boot) for boot in boots],
-        }
+        return Status(endpoint=self._running().endpoint, logs=str(CONTROL), machines=tuple(boots))
 
     def shell(self, *, name: str, command: list[str]) -> list[str]:
         """The words that run a command, or without one a shell, in a gateway (slot or instance id) or a client."""
@@ -116,10 +111,9 @@ class Lab:
                 return [*self._containers.shell(boot.id), *run]
         return ["ip", "netns", "exec", self._wired().client_namespace(name), *(command or ["/bin/bash"])]
 
-    def run(self, *, machine: str, argv: list[str]) -> tuple[int, str]:
-        """Runs a command inside a machine: (exit code, what it printed)."""
+    def run(self, *, machine: str, argv: list[str]) -> Ran:
         done = self._containers.run(machine, argv)
-        return done.returncode, done.stdout + done.stderr
+        return Ran(done.returncode, done.stdout + done.stderr)
 
     def console(self, *, machine: str) -> str:
         return self._machines.console(machine)
@@ -128,7 +122,7 @@ class Lab:
         """The network namespace of a machine, a network or an endpoint, by the cloud's id."""
         return self._wired().machine_namespace(of)
 
-    def power(self, *, machine: str, act: Literal["cut", "pause", "resume"]) -> None:
+    def power(self, *, machine: str, act: Act) -> None:
         """Cuts a machine's power, or has it stand still and go on."""
         {"cut": self._machines.stop, "pause": self._containers.pause, "resume": self._containers.resume}[act](machine)
 

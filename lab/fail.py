@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
-from lab import clients, remote
+from lab import calls, clients
+from lab.calls import Nat
 from lab.clients import Client
 from lab.faults import FAULTS, Gateway
 from lab.measure import Probe, Seen, echo
@@ -132,11 +133,11 @@ def watched(client: Client, seconds: float) -> Generator[Watch]:
 def client_of(name: str) -> Client:
     """A client of the main job."""
     facts = next(peer for peer in json.loads(REPORT.read_text())["peers"] if peer["name"] == name)
-    nat = next(nat for known, _, nat in PEOPLE if known == name)
+    behind: Nat = next(nat for known, _, nat in PEOPLE if known == name)
     return Client(
         name=name,
         tenant=facts["tenant"],
-        namespace=str(remote.call("client", name=name, nat=nat)),
+        namespace=calls.client(name, behind),
         interface=clients.interface_of(name),
         address=facts["address"],
         public_key=facts["public_key"],
@@ -145,12 +146,12 @@ def client_of(name: str) -> Client:
 
 
 def _rows() -> list[Mapping[str, object]]:
-    deployer = cast(dict[str, str], remote.call("environment"))
+    deployer = calls.environment()
     return cast(list[Mapping[str, object]], clients.twinlock(deployer, "gateway", "list")["gateways"])
 
 
 def _printed(gateway: Gateway, *argv: str) -> str:
-    return cast(tuple[int, str], remote.call("run", machine=gateway.machine, argv=list(argv)))[1]
+    return calls.run(gateway.machine, *argv)[1]
 
 
 def _load(client: Client, during: Load) -> subprocess.Popen[str] | None:
@@ -158,9 +159,7 @@ def _load(client: Client, during: Load) -> subprocess.Popen[str] | None:
         return None
     from lab import deploy
 
-    outputs = deploy.pulumi(
-        cast(dict[str, str], remote.call("environment")), "stack", "output", "--json", "--stack", "lab"
-    )
+    outputs = deploy.pulumi(calls.environment(), "stack", "output", "--json", "--stack", "lab")
     bucket = str(json.loads(outputs)["buckets"][0])
     verb = "put" if during == "upload" else "get"
     key = "lab/fail" if during == "upload" else OBJECT_KEY
@@ -208,7 +207,7 @@ def _redundant(client: Client, at: float, seconds: float) -> float | None:
 def handshake(machine: str, client: Client) -> int:
     code, printed = cast(
         tuple[int, str],
-        remote.call("run", machine=machine, argv=["wg", "show", "wg-way", "latest-handshakes"]),
+        calls.run(machine, "wg", "show", "wg-way", "latest-handshakes"),
     )
     rows = dict(line.split("\t") for line in printed.splitlines()) if code == 0 else {}
     return int(rows.get(client.public_key, "0"))

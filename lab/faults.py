@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from lab import remote
+from lab import calls
+from lab.calls import Act
 from lab.remote import LabError
 
 
@@ -19,13 +19,13 @@ class Gateway:
 
 
 def _on(gateway: Gateway, *argv: str) -> None:
-    code, printed = cast(tuple[int, str], remote.call("run", machine=gateway.machine, argv=list(argv)))
+    code, printed = calls.run(gateway.machine, *argv)
     if code:
         raise LabError(f"{' '.join(argv)} on gateway {gateway.slot} ended with {code}: {printed.strip()}")
 
 
-def _power(act: str) -> Callable[[Gateway], None]:
-    return lambda gateway: cast(None, remote.call("power", machine=gateway.machine, act=act))
+def _power(act: Act) -> Callable[[Gateway], None]:
+    return lambda gateway: calls.power(gateway.machine, act)
 
 
 def _agent(signal: str) -> Callable[[Gateway], None]:

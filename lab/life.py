@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lab import remote
+from lab import calls
 from lab.paths import CONTROL, DAEMON_LOG, LAB, MACHINES, MARK, PREFIX, ROOT
 from lab.remote import LabError
 
@@ -43,7 +43,7 @@ def start_daemon() -> None:
         if daemon.poll() is not None:
             break
         with suppress(LabError):
-            remote.call("ping")
+            calls.ping()
             return
         time.sleep(0.05)
     raise LabError(f"the lab's daemon did not start:\n{DAEMON_LOG.read_text()[-3000:]}")
@@ -52,7 +52,7 @@ def start_daemon() -> None:
 def down() -> None:
     """Ends the daemon, sweeps up what a killed one left, removes `.lab`. Nothing to do is fine too."""
     with suppress(LabError):
-        remote.call("stop")
+        calls.stop()
     _end_daemon()
     if sys.platform == "linux" and os.geteuid() == 0:
         from lab.fabric.fabric import Fabric

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab import remote
+from lab import calls
 from lab.clients import PYTHON, Client
 from lab.echo import ADDRESS, PORT
 from lab.paths import ROOT
@@ -66,7 +66,7 @@ class Probe:
 @contextmanager
 def echo() -> Generator[None]:
     """Something on the internet that answers the probes."""
-    space = str(remote.call("namespace", of="internet"))
+    space = calls.namespace("internet")
     subprocess.run(["ip", "-n", space, "addr", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     server = subprocess.Popen(
         ["ip", "netns", "exec", space, PYTHON, "-m", "lab.echo"], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -5,24 +5,26 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 from rich.console import Console
 
-from lab import clients, deploy, remote
+from lab import calls, clients, deploy
+from lab.calls import Nat
 from lab.clients import Client
 from lab.deploy import Deployment
 from lab.paths import PEERS, REPORT, ROOT
 from lab.remote import LabError
 from lab.report import GatewayFacts, ObjectFacts, PeerFacts, PulumiFacts, Refusal, Report
+from lab.watched import Boot
 
 OBJECT_BYTES = 64 << 20
 OBJECT_KEY = "lab/object"
 # Name, tenant, and what stands between the client and the internet.
-PEOPLE = (("ada", "red", "symmetric"), ("bob", "blue", "port-restricted"))
+PEOPLE: tuple[tuple[str, str, Nat], ...] = (("ada", "red", "symmetric"), ("bob", "blue", "port-restricted"))
 
 
 @dataclass
@@ -41,17 +43,17 @@ class Clockwork:
         self.console.print(f"[green]✓[/] {what} [dim]{self.timings[name]:.1f} s[/]")
 
 
-def main_job(console: Console, start_daemon: Mapping[str, object]) -> Report:
+def main_job(console: Console, *, move_seconds: float, conflicts: float) -> Report:
     """Everything that `make lab` promises, in order; LabError at the first thing that does not hold."""
     clock = Clockwork(console)
     with clock.step("cloud", "The lab's cloud is up"):
-        remote.call("start", **start_daemon)
-    deployer = cast(dict[str, str], remote.call("environment"))
+        calls.start(move_seconds=move_seconds, conflicts=conflicts)
+    deployer = calls.environment()
     with clock.step("deploy", "pulumi up"):
         deployment = deploy.up(deployer)
     with clock.step("boot", "Both gateways booted from their user data"):
-        machines = cast(list[dict[str, object]], remote.call("wait_ready", count=2, timeout=120.0))
-    remote.call("people", policies=deployment.outputs["policies"])
+        machines = calls.wait_ready(2, 120.0)
+    calls.people(cast(Mapping[str, str], deployment.outputs["policies"]))
     with clock.step("enrol", "Two peers enrolled and approved in two tenants"):
         people = {name: _enrol(name, tenant) for name, tenant, _ in PEOPLE}
     gateways = _gateways(deployer)
@@ -88,13 +90,13 @@ def main_job(console: Console, start_daemon: Mapping[str, object]) -> Report:
 
 def _enrol(name: str, tenant: str) -> tuple[str, str]:
     clients.prepare()
-    enroller = cast(dict[str, str], remote.call("credentials", role=f"lab-enroller-{tenant}", local=True))
-    approver = cast(dict[str, str], remote.call("credentials", role="lab-approver", local=True))
+    enroller = calls.credentials(f"lab-enroller-{tenant}", local=True)
+    approver = calls.credentials("lab-approver", local=True)
     return clients.enrol(name, tenant, enroller, approver)
 
 
-def _connect(name: str, tenant: str, nat: str, enrolled: tuple[str, str]) -> Client:
-    reader = cast(dict[str, str], remote.call("credentials", role="lab-reader", local=True))
+def _connect(name: str, tenant: str, nat: Nat, enrolled: tuple[str, str]) -> Client:
+    reader = calls.credentials("lab-reader", local=True)
     address, public_key = enrolled
     return clients.connect(name, tenant, address, public_key, nat=nat, reader=reader)
 
@@ -105,17 +107,15 @@ def _gateways(environment: Mapping[str, str]) -> dict[str, Mapping[str, object]]
     return {str(row["slot"]): row for row in rows}
 
 
-def _gateway_facts(
-    row: Mapping[str, object], machines: list[dict[str, object]], ways: Mapping[str, float]
-) -> GatewayFacts:
-    booted = next(machine for machine in machines if machine["id"] == row["instance_id"])
+def _gateway_facts(row: Mapping[str, object], machines: Sequence[Boot], ways: Mapping[str, float]) -> GatewayFacts:
+    booted = next(machine for machine in machines if machine.id == row["instance_id"])
     return GatewayFacts(
         name=str(row["slot"]),
         zone=str(row["zone"]),
         instance_id=str(row["instance_id"]),
         address=str(row["public_address"]),
         role="serving" if row["serving"] else "standby",
-        boot_seconds=round(cast(float, booted["ready_seconds"]), 2),
+        boot_seconds=round(booted.ready_seconds or 0.0, 2),
         handshake_seconds=round(ways[str(row["slot"])], 3),
     )
 
@@ -129,7 +129,7 @@ def _move(client: Client, bucket: str) -> ObjectFacts:
     got = clients.transfer(client, "get", bucket, OBJECT_KEY, OBJECT_BYTES) if put["ok"] else put
     if not (put["ok"] and got["ok"]) or put["sha256"] != got["sha256"] or got["bytes"] != OBJECT_BYTES:
         raise LabError(f"the object did not travel: put {put}, get {got}")
-    storage = str(remote.call("address_of", name=f"{bucket}.s3.eu-west-1.amazonaws.com"))
+    storage = calls.address_of(f"{bucket}.s3.eu-west-1.amazonaws.com")
     route = client.run("ip", "route", "get", storage).stdout.split()
     if route[route.index("dev") + 1] != client.interface:
         raise LabError(f"the storage's address {storage} is not routed through the tunnel: {' '.join(route)}")
@@ -144,8 +144,8 @@ def _move(client: Client, bucket: str) -> ObjectFacts:
 
 def _refusals(connected: Mapping[str, Client], bucket: str) -> dict[str, Refusal]:
     ada, bob = connected["ada"], connected["bob"]
-    storage = str(remote.call("address_of", name=f"{bucket}.s3.eu-west-1.amazonaws.com"))
-    outside = str(remote.call("client", name="eve", nat="none"))
+    storage = calls.address_of(f"{bucket}.s3.eu-west-1.amazonaws.com")
+    outside = calls.client("eve", "none")
     return {
         "direct": _direct(outside, ada, bucket),
         "east_west": _east_west(ada, bob),
@@ -189,7 +189,7 @@ def _east_west(ada: Client, bob: Client) -> Refusal:
 
 def _other_port(ada: Client, outside: str, storage: str) -> Refusal:
     """The storage's address at a port that the tenant was not given; something does listen there."""
-    remote.call("listen", address=storage, port=80)
+    calls.listen(storage, 80)
     if (control := clients.can_open(outside, storage, 80)) != "connected":
         raise LabError(f"nothing listens at {storage}:80, so a refusal there says nothing: {control}")
     if (answer := clients.can_open(ada.namespace, storage, 80)) == "connected":

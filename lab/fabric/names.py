@@ -52,7 +52,11 @@ def table(subnet: str) -> int:
 def link_addresses(owner: str) -> tuple[str, str]:
     """Addresses of the cable between the internet (first) and `owner`; /32s that nobody else can see."""
     number = int(_short(owner)[:5], 16) * 4
-    return tuple(f"100.{64 + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in (number + 1, number + 2))  # type: ignore[return-value]
+    return _cable(number + 1), _cable(number + 2)
+
+
+def _cable(number: int) -> str:
+    return f"100.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
 
 
 @dataclass(frozen=True)

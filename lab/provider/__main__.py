@@ -25,7 +25,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 def main(package: str) -> int:
     """Serves one of the packages `aws` and `random`."""
     server = grpc.server(futures.ThreadPoolExecutor(32), interceptors=[OneLineErrors()], options=_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)  # type: ignore[no-untyped-call]
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # Ctrl-C reaches the whole group: the engine decides when the plugin ends. A stop ends it at once.

@@ -12,7 +12,7 @@ import boto3
 import pytest
 import yaml
 
-from lab import deploy, life, remote
+from lab import calls, deploy, life
 from lab.paths import ROOT, STACK, TOOLS
 
 # A whole deployment, and on a busy machine two.
@@ -81,8 +81,8 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     life.down()
     life.start_daemon()
     try:
-        remote.call("start", rootless=True)
-        stack = Stack(tmp_path_factory.mktemp("other"), remote.call("environment"))
+        calls.start(rootless=True)
+        stack = Stack(tmp_path_factory.mktemp("other"), calls.environment())
         ec2, s3 = stack.client("ec2"), stack.client("s3")
         vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lab import clients, deploy, life, remote
+from lab import calls, clients, deploy, life
 from lab import up as job
 from lab.clients import Client
 from lab.paths import CONTROL, REPORT
@@ -32,7 +32,7 @@ class RunningLab:
 
     def on_gateway(self, slot: str, *argv: str) -> str:
         """What a command printed inside the slot's gateway; an assertion if it failed."""
-        code, printed = remote.call("run", machine=self.machine(slot), argv=list(argv))
+        code, printed = calls.run(self.machine(slot), *argv)
         assert code == 0, f"{argv} on {slot}: {printed}"
         return printed
 
@@ -58,12 +58,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     life.down()
     life.start_daemon()
     try:
-        job.main_job(Console(quiet=True), {"move_seconds": 0.2, "conflicts": 0.05})
+        job.main_job(Console(quiet=True), move_seconds=0.2, conflicts=0.05)
         report = json.loads(REPORT.read_text())
         ours = build_agent_archive(tmp_path_factory.mktemp("agent") / "agent.pyz")
         assert report["agent_sha256"] == ours.sha256, "the lab booted another agent than this code's"
         print(f"lab: commit {report['commit']}, agent {report['agent_sha256'][:16]}")
-        yield RunningLab(report, remote.call("environment"))
+        yield RunningLab(report, calls.environment())
     finally:
         life.down()
 
@@ -84,7 +84,7 @@ def _client(lab: RunningLab, name: str) -> Client:
     return Client(
         name=name,
         tenant=facts["tenant"],
-        namespace=remote.call("client", name=name, nat=nat),
+        namespace=calls.client(name, nat),
         interface=clients.interface_of(name),
         address=facts["address"],
         public_key=facts["public_key"],

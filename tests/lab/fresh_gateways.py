@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from lab import remote
+from lab import calls
 from tests.lab.conftest import RunningLab
 from twinlock.agent.secrets import LABEL, label_of
 from twinlock.registry import keys
@@ -53,7 +53,7 @@ class Fresh:
         self.kept = {name: self.identity(name) for name in ("service", "way#a", "way#b")}
 
     def run(self, slot: str, script: str) -> str:
-        code, printed = remote.call("run", machine=self.ids[slot], argv=["sh", "-c", script])  # type: ignore[misc]
+        code, printed = calls.run(self.ids[slot], "sh", "-c", script)
         assert code == 0, f"{script} on {slot}: {printed}"
         return printed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import clients, remote
+from lab import calls, clients
 from lab.aws.names import SERVICE_ADDRESSES
 from tests.lab.test_peers_live import within
 
@@ -20,11 +20,11 @@ REACH = "import socket, sys; socket.create_connection((sys.argv[1], 443), 3); pr
 
 def job(*words: str, **more: object) -> subprocess.Popen[str]:
     """`twinlock ci run …` as a pipeline's machine runs it, with an enroller's credentials and nothing else."""
-    namespace = str(remote.call("client", name="runner", nat="port-restricted"))
+    namespace = calls.client("runner", "port-restricted")
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     return subprocess.Popen(
         ["ip", "netns", "exec", namespace, clients.TWINLOCK, "-e", "lab", "ci", "run", "-t", "jobs", *words],
-        env=clean | dict(remote.call("credentials", role="lab-enroller-jobs")),  # type: ignore[call-overload]
+        env=clean | calls.credentials("lab-enroller-jobs"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

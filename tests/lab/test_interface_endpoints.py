@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import clients, deploy, remote
+from lab import calls, clients, deploy
 from lab.paths import STACK
 from tests.lab.test_peers_live import api
 
@@ -61,7 +61,7 @@ def moved(lab) -> tuple[int, str]:
     """A round trip of an object from a gateway, as a tenant: (exit code, what was printed)."""
     given = [f"{key}={value}" for key, value in clients.storage_credentials("red").items() if key != "AWS_CA_BUNDLE"]
     argv = ["env", *given, "python3", "-c", ROUND_TRIP, lab.report_bucket()]
-    return remote.call("run", machine=lab.machine("a"), argv=argv)  # type: ignore[return-value]
+    return calls.run(lab.machine("a"), *argv)
 
 
 def test_an_object_travels_through_the_storages_interface_endpoint(lab, private: str) -> None:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from lab import clients, deploy, remote
+from lab import calls, clients, deploy
 from lab.clients import Client
 from lab.paths import LAB, PEERS, PREFIX, ROOT
 from tests.clean_boot import assert_clean_boot
@@ -124,4 +124,4 @@ def test_a_second_lab_at_once_says_so_and_ends(lab) -> None:
         )
     assert second.returncode == 3
     assert "another" in second.stderr
-    assert remote.call("ping")
+    assert calls.ping()

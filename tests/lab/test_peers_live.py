@@ -10,7 +10,7 @@ from collections.abc import Callable
 import boto3
 from botocore.config import Config
 
-from lab import clients, remote
+from lab import calls, clients
 from lab import up as job
 from lab.aws.names import SERVICE_ADDRESSES
 from lab.clients import Client
@@ -122,7 +122,7 @@ def test_a_change_of_one_peer_disturbs_no_other(lab, ada: Client) -> None:
 
 
 def test_a_pending_peer_gets_no_handshake(lab) -> None:
-    enroller = remote.call("credentials", role="lab-enroller-red", local=True)
+    enroller = calls.credentials("lab-enroller-red", local=True)
     key_file = clients.PEERS / "erin.key"
     public = clients.twinlock(enroller, "peer", "keygen", "--out", str(key_file))["public_key"]
     clients.twinlock(enroller, "peer", "enrol", "erin", "--tenant", "red", "--public-key", public)

@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lab import clients, remote
+from lab import calls, clients
 from lab.remote import LabError
 
 
@@ -18,7 +18,7 @@ class Person:
     """Somebody with a role's credentials and the API, and no wish to use `twinlock`."""
 
     def __init__(self, role: str) -> None:
-        self._env = dict(remote.call("credentials", role=role, local=True))  # type: ignore[call-overload]
+        self._env = calls.credentials(role, local=True)
         self.id = self.client("sts").get_caller_identity()["UserId"]
         record = self.client("ssm").get_parameter(Name="/twinlock/lab/discovery")["Parameter"]["Value"]
         self.table = json.loads(record)["table"]
@@ -121,8 +121,8 @@ def test_a_reader_writes_nothing(lab) -> None:
 
 
 def test_a_strict_tenants_peer_needs_two_other_people(lab) -> None:
-    enroller = remote.call("credentials", role="lab-enroller-strict", local=True)
-    approver = remote.call("credentials", role="lab-approver", local=True)
+    enroller = calls.credentials("lab-enroller-strict", local=True)
+    approver = calls.credentials("lab-approver", local=True)
     key = str(clients.twinlock(enroller, "peer", "keygen", "--out", str(clients.PEERS / "twice.key"))["public_key"])
     clients.twinlock(enroller, "peer", "enrol", "twice", "--tenant", "strict", "--public-key", key)
     assert clients.twinlock(approver, "peer", "approve", "twice", "--tenant", "strict")["state"] == "pending"

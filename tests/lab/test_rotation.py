@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lab import clients, remote
+from lab import calls, clients
 from lab import up as job
 from tests.lab.test_peers_live import STEADY, join, within
 
@@ -23,8 +23,8 @@ done
 
 @pytest.mark.long
 def test_a_download_goes_on_while_the_peers_key_is_rotated(lab) -> None:
-    enroller = remote.call("credentials", role="lab-enroller-red", local=True)
-    approver = remote.call("credentials", role="lab-approver", local=True)
+    enroller = calls.credentials("lab-enroller-red", local=True)
+    approver = calls.credentials("lab-approver", local=True)
     client = join(lab, "mallory", "red")
     clients.wait_for_service(client, 30)
     file = clients.PEERS / "mallory-new.key"
