@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from twinlock import __version__
 from twinlock.cli import ci, gateway, lab, peer, screen, storage
 from twinlock.cli import environment as environments
+from twinlock.cli.doctor import doctor
 from twinlock.cli.drift import drift
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName
 from twinlock.cli.preview import preview
@@ -52,6 +53,7 @@ app.add_typer(lab.app, name="lab")
 app.command(epilog="Example: twinlock -e prod status")(status)
 app.command(epilog="Example: twinlock -e prod preview --policy-pack policies")(preview)
 app.command(epilog="Example: twinlock -e prod drift --json")(drift)
+app.command(epilog="Example: sudo twinlock doctor tl-prod --region eu-west-1")(doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -41,6 +41,12 @@ class Tunnel:
         return next((int(at) for key, at in (line.split("\t") for line in said.splitlines()) if key == public_key), 0)
 
 
+def dump(interface: str) -> tuple[tuple[str, ...], ...]:
+    """The peers of an interface, as `wg show INTERFACE dump` has them. Raises TunnelFailed. No key of ours is kept."""
+    lines = _run(["wg", "show", interface, "dump"]).splitlines()[1:]
+    return tuple(tuple(line.split("\t")) for line in lines)
+
+
 def check_tools() -> None:
     """Raises Refused if this machine can't make a tunnel."""
     missing = [tool for tool in ("ip", "wg") if shutil.which(tool) is None]

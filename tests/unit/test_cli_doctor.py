@@ -1,0 +1,58 @@
+"""Which cause is told for what is seen on a client."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from twinlock.cli.diagnosis import Seen, WaySeen, diagnose
+
+UP, DOWN = (
+    WaySeen(endpoint="198.51.100.1:51820", handshake_age=20),
+    WaySeen(endpoint="198.51.100.2:51820", handshake_age=None),
+)
+WELL = Seen(
+    interface="tl-prod", is_up=True, ways=(UP, replace(UP, endpoint="198.51.100.2:51820")), service_age=30,
+    allowed=("10.90.0.1/32", "52.218.0.0/17"), skew=0.4, host="s3.eu-west-1.amazonaws.com",
+    addresses=("52.218.1.1",), connects=True, answers=True,
+)  # fmt: skip
+
+
+def causes(**changes: object) -> list[str]:
+    return [found.cause for found in diagnose(replace(WELL, **changes))]
+
+
+def test_a_tunnel_that_works_has_no_findings():
+    assert causes() == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "changes"),
+    [
+        ("interface", {"is_up": False}),
+        ("clock", {"skew": -61.0}),
+        ("clock", {"skew": 90.0}),
+        ("port", {"ways": (DOWN,), "service_age": None, "connects": False, "answers": False}),
+        ("port", {"ways": (replace(UP, handshake_age=181), DOWN), "service_age": None}),
+        ("way", {"ways": (UP, DOWN)}),
+        ("handshake", {"service_age": None, "connects": False, "answers": False}),
+        ("handshake", {"service_age": 181, "connects": False, "answers": False}),
+        ("dns", {"addresses": (), "connects": False, "answers": False}),
+        ("prefix", {"addresses": ("52.219.1.1",), "connects": False, "answers": False}),
+        ("firewall", {"connects": False, "answers": False}),
+        ("mtu", {"answers": False}),
+    ],
+)
+def test_each_cause_is_told_alone(cause: str, changes: dict[str, object]):
+    assert causes(**changes) == [cause]
+
+
+def test_a_clock_that_nobody_could_compare_is_no_cause():
+    assert causes(skew=None) == []
+
+
+def test_every_finding_is_one_line_that_says_what_to_do():
+    for changes in ({"skew": 99.0}, {"ways": (DOWN,)}, {"service_age": None}, {"addresses": ()}, {"answers": False}):
+        for found in diagnose(replace(WELL, **changes)):
+            assert "\n" not in found.text and any(sign in found.text for sign in (":", ";"))
