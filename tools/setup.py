@@ -39,7 +39,6 @@ PACKAGES = {
     "ping": "iputils-ping",
     "script": "bsdutils",
     "dnsmasq": "dnsmasq-base",
-    "rclone": "rclone",
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
     "shellcheck": "shellcheck",

@@ -49,11 +49,11 @@ def doctor(
 
 def look(interface: str, region: str) -> Seen:
     """Raises Refused if this machine can't be looked at."""
+    if interface not in {name for _, name in socket.if_nameindex()}:
+        return Seen(interface=interface, is_up=False)
     try:
         rows = dump(interface)
     except TunnelFailed as exc:
-        if "No such device" in str(exc) or "does not exist" in str(exc):
-            return Seen(interface=interface, is_up=False)
         raise Refused(f"can't look at {interface}: {exc}; this needs root and wireguard-tools") from exc
     now, host = time.time(), f"s3.{region}.amazonaws.com"
     addresses = _addresses(host)
