@@ -55,7 +55,7 @@ class Gateway:
             self.asked_at = at
             self.ask(world, at, clock)
         if rules.due(self.view, clock):
-            self.view = rules.take(self.view, clock)
+            self.view = rules.take(self.view, clock, rules.ALONE_SECONDS)
 
     def ask(self, world: World, at: float, clock: float) -> None:
         claim = rules.claim(self.view, clock)
@@ -187,6 +187,16 @@ def test_two_gates_are_open_at_once_for_no_longer_than_a_lease(offsets, wrongs, 
         world.run(seconds)
     assert world.worst <= rules.LEASE_SECONDS + 0.5
     assert world.unvouched <= rules.LEASE_SECONDS + 0.5
+
+
+def test_who_took_without_the_registry_and_comes_back_to_it_is_not_open_beside_a_twin_that_lost_it_just_then():
+    world = World((0.0, 50.0), (0, 0))
+    world.run(2)
+    happens = [("registry-b", 3.0), ("pair", 3.0), ("registry-b", 0.5), ("registry-a", 1.0)]
+    for what, seconds in happens:
+        _happen(world, what)
+        world.run(seconds)
+    assert world.worst <= rules.LEASE_SECONDS + 0.5
 
 
 def test_an_agent_that_restarts_cut_off_is_in_doubt_from_its_first_moment():

@@ -24,6 +24,8 @@ from twinlock.registry.model import ShardLease
 LEASE_SECONDS = 3.0
 ANSWER_SECONDS = 0.25  # so long a word waits for the registry, if that answered last time
 RENEWED_SECONDS = 1.0  # without a twin, an owner is sure for so long after a renewal
+# Who took without the registry: the other may have it, and stays sure that much after this one is back in it.
+ALONE_SECONDS = LEASE_SECONDS - RENEWED_SECONDS
 SILENT_SECONDS = 0.4  # and, once no twin is heard any more, for so long without one
 HANDED_SECONDS = 2.0  # who handed over waits so long for the other to take it
 WORD_SECONDS = 3.0  # then the lease is stale anyway
@@ -128,10 +130,10 @@ def due(view: View, clock: float) -> bool:
     return bool(view.word) and not view.serving and (not view.answered or ANSWER_SECONDS <= waited < WORD_SECONDS)
 
 
-def take(view: View, clock: float) -> View:
-    """Serves from now on, surely for as long as a lease lasts."""
+def take(view: View, clock: float, sure: float = LEASE_SECONDS) -> View:
+    """Serves from now on, and is `sure` of it for so many seconds."""
     term = 1 + max([view.term, *(twin.term for twin in view.twins.values())])
-    return replace(view, serving=True, term=term, word="", sure_until=max(view.sure_until, clock + LEASE_SECONDS))
+    return replace(view, serving=True, term=term, word="", sure_until=max(view.sure_until, clock + sure))
 
 
 def given(view: View, clock: float) -> View:

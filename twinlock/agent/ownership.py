@@ -89,7 +89,7 @@ class Ownership:
                 self.view = rules.fell_silent(self.view, slot, clock)
         if self.fit and rules.due(self.view, clock):
             _log.warning("taking over from %s without the registry", self.view.word)
-            self.view = rules.take(self.view, clock)
+            self.view = rules.take(self.view, clock, rules.ALONE_SECONDS)
 
     @property
     def is_calm(self) -> bool:
