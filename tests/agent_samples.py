@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from twinlock.agent.errors import CommandFailed
+from twinlock.agent.interfaces import NAMES
 from twinlock.agent.state import LastState
 from twinlock.registry.definition import Definition, Service, Slot, Tenant
 from twinlock.registry.model import Peer
@@ -30,7 +31,8 @@ class Machine:
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
         self.transactions: list[list[dict]] = []
-        self.peers: dict[str, dict[str, dict[str, str]]] = {"wg-service": {}, "wg-way": {}, "wg-pair": {}}
+        self.peers: dict[str, dict[str, dict[str, str]]] = {name: {} for name in NAMES}
+        self.keyed = {"wg-service", "wg-way", "wg-pair"}  # who has a private key
         self.served: set[str] = set()
         self.conntrack: set[str] = set()
         self.fails = ""
@@ -45,6 +47,11 @@ class Machine:
                 return " ".join(self.peers) + "\n"
             case ("ip", "-j", "link", "show", "up"):
                 return json.dumps([*({"ifindex": 1, "ifname": name} for name in ("lo", *self.peers)), {}])
+            case ("wg", "show", interface, "public-key"):
+                return f"{ANN}\n" if interface in self.keyed else "(none)\n"
+            case ("wg", "set", interface, "private-key", file):
+                assert (file == "/dev/stdin") == bool(stdin)
+                (self.keyed.add if stdin else self.keyed.discard)(interface)
             case ("wg", "show", interface, "dump"):
                 lines = [dump_line(key, **fields) for key, fields in self.peers[interface].items()]
                 return "\n".join([OWN, *lines]) + "\n"

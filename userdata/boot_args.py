@@ -28,7 +28,7 @@ class GatewayBoot:
     twins: tuple[Twin, ...]
     tunnel_range: str  # CIDR of all tenants
     gateway_address: str  # of the service interface, inside tunnel_range
-    port: int  # the public UDP port; +1 service socket, +2 way socket (both behind it), +3 pair channel
+    port: int  # the public UDP port; behind it +1, +5 (service) and +2, +6 (way); +3, +4 pair channel
     mtu: int  # bytes, of the tunnel interfaces
     registry_table: str
     service_secret: str  # name of the secret container of the service identity

@@ -19,6 +19,9 @@ from userdata.boot_args import GatewayBoot
 LIMIT_BYTES = 16 * 1024
 # Addresses of the pair channel: one a gateway, in the order of the slots' names (twinlock/agent/interfaces.py).
 PAIR_RANGE = "fd74:776c:6b00::/64"
+# Of a packet that belongs on the second service interface (twinlock/agent/interfaces.py).
+SIDE_MARK = 7462
+_COPY_MARK = 7463
 # Metadata services, and what is no host's address; the environment's own ranges are added.
 _NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
 STOCK_PACKAGES = (
@@ -77,8 +80,12 @@ def render_firewall(boot: GatewayBoot) -> str:
         .get_template("files/gateway.nft.j2")
         .render(
             port=boot.port,
-            service_port=boot.port + 1,
+            service_ports=f"{boot.port + 1}, {boot.port + 5}",
+            way_ports=f"{boot.port + 2}, {boot.port + 6}",
             way_port=boot.port + 2,
+            way2_port=boot.port + 6,
+            side_mark=SIDE_MARK,
+            copy_mark=_COPY_MARK,
             pair_port=boot.port + 3,
             agent_port=boot.port + 4,
             twins=", ".join(twins or (boot.private_address,)),

@@ -145,13 +145,16 @@ def _read_keys() -> list[str]:
         keys.gateway("*"),
         ANY_SHARD,
         keys.SWITCH,
+        keys.ROTATION,
+        keys.moved("*"),
         keys.enrolment("*"),
         keys.approval("*"),
     ]
 
 
 def _written_keys(slot: str) -> list[str]:
-    return [keys.IDENTITY, keys.gateway(slot), ANY_SHARD]
+    # A rotation ends when the last peer has moved, and it is the gateways that see it.
+    return [keys.IDENTITY, keys.gateway(slot), ANY_SHARD, keys.ROTATION, keys.moved("*")]
 
 
 def _table(sid: str, actions: tuple[str, ...], table_arn: Text, leading: list[str]) -> Statement:

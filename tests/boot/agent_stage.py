@@ -19,7 +19,7 @@ from botocore.config import Config
 
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
-from twinlock.registry.model import Actor
+from twinlock.registry.model import Actor, SwitchWish
 from twinlock.registry.store import Registry
 from userdata.agent_archive import build_agent_archive
 from userdata.boot_args import GatewayBoot, Twin
@@ -284,9 +284,17 @@ class Stage:
 
     def open_service(self, port: int) -> None:
         """The first tenant gets one port more of the private service."""
+        self._give(replace(definition().tenants[0].services[0], name=f"port-{port}", port=port))
+
+    def open_udp(self, port: int) -> None:
+        self._give(replace(definition().tenants[0].services[0], name=f"udp-{port}", port=port, protocol="udp"))
+
+    def switch(self, to: str) -> None:
+        self.registry.ask_switch(SwitchWish(to=to, asked_ms=int(time.time() * 1000)))
+
+    def _give(self, more: Service) -> None:
         before = definition()
         tenant = before.tenants[0]
-        more = replace(tenant.services[0], name=f"port-{port}", port=port)
         tenants = (replace(tenant, services=(*tenant.services, more)), *before.tenants[1:])
         self.define(replace(before, tenants=tenants))
 

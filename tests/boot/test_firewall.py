@@ -17,7 +17,8 @@ from lab.fabric.kernel import inside, inside_run
 from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
 
-ELSEWHERE = '{ "wg-service", "wg-way", "wg-pair" }'
+ELSEWHERE = '"wg-*"'
+TUNNELS = '{ "wg-service", "wg-service2", "wg-way", "wg-way2" }'
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104  of namespaces without a way out
 # No tenant has IPv6 yet: this is what would give it.
 OPEN6 = """
@@ -75,8 +76,8 @@ STOPPED = (
         "a peer to another peer", lambda b: b.opens(b.peer, fw.OTHER, 443),
         (
             ("ip daddr @never4 drop", ""),
-            (f'iifname "wg-service" oifname != {ELSEWHERE} jump', 'iifname "wg-service" jump'),
-            (f'oifname "wg-service" iifname != {ELSEWHERE} ip daddr', 'oifname "wg-service" ip daddr'),
+            (f'iifname "wg-service*" oifname != {ELSEWHERE} jump', 'iifname "wg-service*" jump'),
+            (f'oifname "wg-service*" iifname != {ELSEWHERE} ip daddr', 'oifname "wg-service*" ip daddr'),
         ),
     ),
     Stopped(
@@ -104,8 +105,8 @@ STOPPED = (
     Stopped(
         "a peer to the gateway itself", lambda b: b.opens(b.peer, fw.INSIDE, 22),
         (
-            ('iifname { "wg-service", "wg-way" } drop', ""), _accepting(INPUT),
-            ('oifname { "wg-service", "wg-way" } drop', ""), _accepting(OUTPUT),
+            (f"iifname {TUNNELS} drop", ""), _accepting(INPUT),
+            (f"oifname {TUNNELS} drop", ""), _accepting(OUTPUT),
         ),
     ),
     Stopped(
@@ -244,8 +245,8 @@ def test_the_index_that_a_second_message_names_as_its_own_is_remembered_too(benc
 @pytest.mark.parametrize(
     "out",
     [
-        (" add @service_index { meta mark }", ""),
-        ("@th,64,8 2-4 meta mark @service_index", "@th,64,8 9 meta mark @service_index"),
+        (" add @receiver { meta mark : udp sport }", ""),
+        ("@th,64,8 2-4 udp dport set meta mark map", "@th,64,8 9 udp dport set meta mark map"),
     ],
     ids=["remember", "tell apart"],
 )
@@ -258,7 +259,7 @@ def test_without_the_split_the_service_gets_nothing(bench: Bench, sockets: Socke
 
 @pytest.mark.parametrize("protected", [True, False])
 def test_a_peers_own_packets_to_the_same_port_elsewhere_are_not_taken(bench: Bench, protected: bool) -> None:
-    split = (('iifname { "lo", "wg-service", "wg-way", "wg-pair" } accept', ""), ("fib daddr type != local accept", ""))
+    split = (('iifname "wg-*" accept', ""), ("fib daddr type != local accept", ""))
     bench.load(*(() if protected else split), too_much=False)
     with udp(bench.out, fw.SERVICE, fw.PORT) as service, udp(bench.peer, fw.PEER) as peer:
         peer.sendto(data(1), (fw.SERVICE, fw.PORT))

@@ -23,7 +23,7 @@ ExecStart=/usr/bin/python3 -I /run/crash.py /usr/local/lib/twinlock/fetch-agent 
 RestartSec=700ms
 """
 DROP_IN = "/run/systemd/system/twinlock-bootstrap.service.d"
-INTERFACES = ("wg-service", "wg-way", "wg-pair")
+INTERFACES = ("wg-service", "wg-way", "wg-pair", "wg-service2", "wg-way2")
 
 
 def aws(lab: RunningLab, service: str):

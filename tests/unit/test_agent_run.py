@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,15 +20,17 @@ from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError, BadBoot, BadState, CloudUnavailable, CommandFailed
 from twinlock.agent.follow import follow, read_in_full
-from twinlock.agent.interfaces import PAIR, pair_address
+from twinlock.agent.identities import Identities
+from twinlock.agent.interfaces import NAMES, PAIR, pair_address
 from twinlock.agent.nft import Nft
 from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway, Outside
+from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import load, save
 from twinlock.agent.wg import Wg
 from twinlock.registry.errors import Corrupt, Unavailable
-from twinlock.registry.model import GatewayRecord, Identity, ShardLease, SwitchWish
+from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
 from userdata.render import boot_json
 
 BOOT = boot_from(json.loads(boot_json(gateway_boot())), "boot.json")
@@ -67,6 +70,8 @@ class Table:
         self.gone, self.reads = False, []
         self.records: list[GatewayRecord] = []
         self.identities: dict[str, Identity] = {}
+        self.rotated: dict[str, Rotation] = {}
+        self.marks: set[str] = set()
 
     def _ask(self, what: str) -> None:
         self.reads.append(what)
@@ -105,6 +110,21 @@ class Table:
     def claim_identity(self, identity):
         self._ask("claim")
         return self.identities.setdefault(identity.name, identity)
+
+    def rotations(self):
+        self._ask("rotations")
+        return dict(self.rotated)
+
+    def moved(self, rotation):
+        return frozenset(self.marks)
+
+    def mark_moved(self, rotation, public_keys):
+        self._ask("mark")
+        self.marks.update(public_keys)
+
+    def end_rotation(self, rotation):
+        self._ask("end")
+        self.rotated[rotation.name] = replace(rotation, until=int(NOW))
 
     def put_gateway(self, what):
         self._ask("put")
@@ -155,6 +175,7 @@ def stage(tmp_path):
                     raise CloudUnavailable("prefix list pl-1: no answer")
                 return self.prefixes
 
+            wg, nft = SidedWg(self.machine), Nft(self.machine)
             outside = Outside(
                 registry=self.table,
                 leases=self.table,
@@ -162,7 +183,8 @@ def stage(tmp_path):
                 listen=lambda: None,
                 silences=lambda: iter(()),
                 storage_prefixes=listed,
-                box=Box(Wg(self.machine), Nft(self.machine), Conntrack(self.machine)),
+                box=Box(wg, nft, Conntrack(self.machine)),
+                identities=Identities(BOOT, self.table, Vault(), wg, nft, tmp_path / "wireguard", self.time.now),
                 state_file=tmp_path / "state.json",
                 now=self.time.now,
                 clock=self.time.clock,
@@ -586,10 +608,10 @@ def around(tmp_path):
     return found, machine, waits
 
 
-def test_bootstrap_raises_three_tunnels_and_registers_last(around):
+def test_bootstrap_raises_every_tunnel_and_registers_last(around):
     outside, machine, _ = around
     said = bootstrap(BOOT, outside)
-    assert set(machine.peers) == {"wg-service", "wg-way", "wg-pair"}
+    assert set(machine.peers) == set(NAMES)
     assert outside.registry.reads[-1] == "put"
     assert outside.registry.records == [said]
     assert load_record(outside.state_folder) == said
@@ -640,7 +662,7 @@ def test_a_gateway_that_reboots_without_the_cloud_starts_from_its_own_disk(aroun
     machine.peers.clear()
     outside.registry.gone = True
     assert bootstrap(BOOT, outside) == first
-    assert set(machine.peers) == {"wg-service", "wg-way", "wg-pair"}
+    assert set(machine.peers) == set(NAMES)
     assert waits == []
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 from twinlock import __version__
 from twinlock.agent.boot import Boot
 from twinlock.agent.errors import AgentError, BadIdentity, CloudUnavailable
-from twinlock.agent.identity import IdentityStore, SecretStore, take_identity
-from twinlock.agent.interfaces import FOLDER, PAIR, SERVICE, WAY, Tunnel, pair_key, tunnels, write_tunnel
+from twinlock.agent.identity import IdentityStore, SecretStore, Taken, take_sides
+from twinlock.agent.interfaces import FOLDER, NAMES, Sides, Tunnel, pair_key, tunnels, write_tunnel
 from twinlock.agent.nft import Nft, flush_chain
 from twinlock.agent.private_key import PrivateKey
 from twinlock.agent.record import load_record, save_record
@@ -67,15 +67,15 @@ def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
     now = int(around.now())
     instance, service, way = _ask_the_cloud(boot, around, now)
     pair = pair_key(around.state_folder)
-    _raise_tunnels(boot, around, service, way, pair)
+    _raise_tunnels(boot, around, service.keys, way.keys, pair)
     record = GatewayRecord(
         slot=boot.slot,
         instance_id=instance,
         zone=boot.zone,
         private_address=boot.private_address,
         public_address=boot.public_address,
-        service_public_key=service.public(),
-        way_public_key=way.public(),
+        service_public_key=service.newest.public(),
+        way_public_key=way.newest.public(),
         pair_public_key=pair.public(),
         agent_version=__version__,
         agent_sha256=boot.agent_sha256,
@@ -92,19 +92,20 @@ def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
     return record
 
 
-def _ask_the_cloud(boot: Boot, around: Surroundings, now: int) -> tuple[str, PrivateKey, PrivateKey]:
-    """The instance's id, the service's identity and the way's, side by side: a boot waits for each answer."""
+def _ask_the_cloud(boot: Boot, around: Surroundings, now: int) -> tuple[str, Taken, Taken]:
+    """The instance's id, the service's identities and the way's, side by side: a boot waits for each answer."""
     names = ("service", boot.service_secret), (f"way#{boot.slot}", boot.way_secret)
     with ThreadPoolExecutor() as pool:
         instance = pool.submit(around.instance_id)
+        rotations = around.registry.rotations()
         service, way = (
-            pool.submit(take_identity, name, container, around.registry, around.secrets, now)
+            pool.submit(take_sides, name, container, rotations, around.registry, around.secrets, now)
             for name, container in names
         )
     return instance.result(), service.result(), way.result()
 
 
-def _raise_tunnels(boot: Boot, around: Surroundings, service: PrivateKey, way: PrivateKey, pair: PrivateKey) -> None:
+def _raise_tunnels(boot: Boot, around: Surroundings, service: Sides, way: Sides, pair: PrivateKey) -> None:
     def raise_one(tunnel: Tunnel) -> None:
         if write_tunnel(tunnel, around.wireguard_folder):
             around.wg.down(tunnel.name)
@@ -115,14 +116,14 @@ def _raise_tunnels(boot: Boot, around: Surroundings, service: PrivateKey, way: P
 
 
 def _was_complete(around: Surroundings) -> bool:
-    files = [around.wireguard_folder / f"{name}.conf" for name in (SERVICE, WAY, PAIR)]
+    files = [around.wireguard_folder / f"{name}.conf" for name in NAMES]
     return all(file.exists() for file in (*files, around.state_folder / "gateway.json"))
 
 
 def _from_disk(around: Surroundings, exc: Exception) -> GatewayRecord:
     """A gateway that once was one starts without the cloud, from what it kept."""
     _log.warning("starting from what is on disk: %s", exc)
-    for name in (SERVICE, WAY, PAIR):
+    for name in NAMES:
         around.wg.up(name)
     around.nft.transaction([flush_chain("mirror")])
     return load_record(around.state_folder)

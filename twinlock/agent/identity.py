@@ -8,12 +8,14 @@ between leaves an unclaimed version, which nobody reads.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from twinlock.agent.errors import BadIdentity
+from twinlock.agent.interfaces import Sides
 from twinlock.agent.private_key import PrivateKey, new_private_key
-from twinlock.registry.model import Identity
+from twinlock.registry.model import Identity, Rotation, numbered, served_numbers
 
 
 class IdentityStore(Protocol):
@@ -21,6 +23,7 @@ class IdentityStore(Protocol):
 
     def identity(self, name: str) -> Identity | None: ...
     def claim_identity(self, identity: Identity) -> Identity: ...
+    def rotations(self) -> Mapping[str, Rotation]: ...
 
 
 class SecretStore(Protocol):
@@ -87,3 +90,31 @@ def take_identity(name: str, container: str, registry: IdentityStore, secrets: S
     if attempt.key is None:
         raise BadIdentity(f"identity {name}: no key was loaded")
     return attempt.key
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one service or way serves: an identity, or two while it rotates."""
+
+    numbers: tuple[int, ...]  # the newest last
+    keys: Sides
+
+    @property
+    def newest(self) -> PrivateKey:
+        key = self.keys[self.numbers[-1] % 2]
+        assert key is not None  # noqa: S101  (each number has one)
+        return key
+
+
+def take_sides(
+    name: str,
+    container: str,
+    rotations: Mapping[str, Rotation],
+    registry: IdentityStore,
+    secrets: SecretStore,
+    now: int,
+) -> Taken:
+    """Loads, or makes, whatever of the identity `name` is to be served now."""
+    numbers = served_numbers(rotations.get(name), now)
+    keys = {n % 2: take_identity(numbered(name, n), container, registry, secrets, now) for n in numbers}
+    return Taken(numbers, (keys.get(0), keys.get(1)))

@@ -1,8 +1,8 @@
-"""The three tunnels of a gateway as wg-quick's files. Each is 0600, and no key is ever an argument."""
+"""The tunnels of a gateway as wg-quick's files. Each is 0600, and no key is ever an argument."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -11,8 +11,14 @@ from twinlock.agent.boot import Boot
 from twinlock.agent.private_key import PrivateKey, new_private_key, private_key_from_text
 
 SERVICE, WAY, PAIR = "wg-service", "wg-way", "wg-pair"
+# Service and way have two sides. An identity's even numbers are on the first, odd ones on the second, so that one that
+# replaces another is never where that one is. A side without an identity has no key, and answers nobody.
+SIDES = {SERVICE: (SERVICE, "wg-service2"), WAY: (WAY, "wg-way2")}
+NAMES = (*SIDES[SERVICE], *SIDES[WAY], PAIR)
+Sides = tuple[PrivateKey | None, PrivateKey | None]
 FOLDER = Path("/etc/wireguard")
-# The firewall (userdata/render.py) knows this range too.
+# The firewall (userdata/render.py) knows these too.
+_SIDE_MARK = 7462
 PAIR_RANGE = IPv6Network("fd74:776c:6b00::/64")
 
 
@@ -21,10 +27,15 @@ class Tunnel:
     """One interface; `address` with prefix length, or none."""
 
     name: str
-    key: PrivateKey
+    key: PrivateKey | None
     port: int
     mtu: int
-    address: str | None
+    address: str | None = None
+    after: str = ""  # a command, once it is up
+    before: str = ""  # a command, before it goes down
+
+
+_LOOSE = "sysctl -qw net.ipv4.conf.%i.rp_filter=2"
 
 
 def pair_address(slots: tuple[str, ...], slot: str) -> str:
@@ -32,31 +43,43 @@ def pair_address(slots: tuple[str, ...], slot: str) -> str:
     return str(PAIR_RANGE[1 + sorted(slots).index(slot)])
 
 
-def tunnels(boot: Boot, service: PrivateKey, way: PrivateKey, pair: PrivateKey) -> tuple[Tunnel, ...]:
-    bits = IPv4Network(boot.tunnel_range).prefixlen
-    # The prefix length makes the one route that is needed: every tenant is behind wg-service.
-    inside = f"{boot.gateway_address}/{bits}"
+def tunnels(boot: Boot, service: Sides, way: Sides, pair: PrivateKey) -> tuple[Tunnel, ...]:
     between = f"{pair_address(boot.slots, boot.slot)}/{PAIR_RANGE.prefixlen}"
     return (
-        Tunnel(name=SERVICE, key=service, port=boot.port + 1, mtu=boot.mtu, address=inside),
-        Tunnel(name=WAY, key=way, port=boot.port + 2, mtu=boot.mtu, address=None),
+        *(side_tunnel(boot, SERVICE, number, key) for number, key in enumerate(service)),
+        *(side_tunnel(boot, WAY, number, key) for number, key in enumerate(way)),
         Tunnel(name=PAIR, key=pair, port=boot.port + 3, mtu=boot.mtu, address=between),
     )
 
 
+def side_tunnel(boot: Boot, interface: str, number: int, key: PrivateKey | None) -> Tunnel:
+    """One side of the service or the way."""
+    port = boot.port + (1 if interface == SERVICE else 2) + 4 * number
+    plain = Tunnel(name=SIDES[interface][number], key=key, port=port, mtu=boot.mtu)
+    if interface == WAY:
+        return plain
+    if number == 0:
+        # The prefix length makes the one route that is needed: every tenant is behind wg-service.
+        return replace(plain, address=f"{boot.gateway_address}/{IPv4Network(boot.tunnel_range).prefixlen}")
+    rule = f"fwmark {_SIDE_MARK} lookup {_SIDE_MARK} priority {_SIDE_MARK}"
+    # The route back to a peer on this side is the other side's, but for the mark: rp_filter 2 takes that.
+    up = f"ip rule add {rule}; ip route add {boot.tunnel_range} dev %i table {_SIDE_MARK}; {_LOOSE}"
+    # An address, too: without one the kernel drops what comes from elsewhere than it would go, whatever rp_filter says.
+    return replace(plain, address=f"{boot.gateway_address}/32", after=up, before=f"ip rule del {rule}")
+
+
 def wg_quick_text(tunnel: Tunnel) -> str:
-    address = [] if tunnel.address is None else [f"Address = {tunnel.address}"]
-    return "\n".join(
-        [
-            "[Interface]",
-            f"PrivateKey = {tunnel.key.text()}",
-            f"ListenPort = {tunnel.port}",
-            f"MTU = {tunnel.mtu}",
-            *address,
-            "Table = off",
-            "",
-        ]
-    )
+    lines = [
+        "[Interface]",
+        "" if tunnel.key is None else f"PrivateKey = {tunnel.key.text()}",
+        f"ListenPort = {tunnel.port}",
+        f"MTU = {tunnel.mtu}",
+        "" if tunnel.address is None else f"Address = {tunnel.address}",
+        "Table = off",
+        tunnel.after and f"PostUp = {tunnel.after}",
+        tunnel.before and f"PreDown = {tunnel.before}",
+    ]
+    return "\n".join(filter(None, lines)) + "\n"
 
 
 def write_tunnel(tunnel: Tunnel, folder: Path = FOLDER) -> bool:

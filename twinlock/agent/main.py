@@ -18,12 +18,14 @@ from twinlock.agent.channel import Channel
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError
+from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import pair_address
 from twinlock.agent.metadata import instance_id
 from twinlock.agent.nft import Nft
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway, Outside
 from twinlock.agent.secrets import Secrets
+from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import STATE_FOLDER
 from twinlock.agent.vrrp import silences
 from twinlock.agent.wg import Wg
@@ -78,11 +80,13 @@ def _bootstrap(boot: Boot) -> int:
 def _run(boot: Boot) -> int:
     aws = Clients(boot.region)
     channel = Channel(boot.port + 4, {pair_address(boot.slots, twin.slot): twin.slot for twin in boot.twins})
+    registry, wg, nft = Registry(boot.registry_table, aws.dynamodb), SidedWg(), Nft()
     outside = Outside(
-        registry=Registry(boot.registry_table, aws.dynamodb),
+        registry=registry,
         leases=Registry(boot.registry_table, aws.leases),
         storage_prefixes=lambda: storage_prefixes(aws.ec2, boot.storage_prefix_list),
-        box=Box(Wg(), Nft(), Conntrack()),
+        box=Box(wg, nft, Conntrack()),
+        identities=Identities(boot, registry, Secrets(aws.secrets), wg, nft),
         state_file=STATE_FOLDER / "state.json",
         say=channel.say,
         listen=channel.listen,

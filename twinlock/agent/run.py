@@ -24,6 +24,7 @@ from twinlock.agent.desired import Desired, desired
 from twinlock.agent.errors import CloudUnavailable, CommandFailed
 from twinlock.agent.follow import PeerSource, follow, read_in_full
 from twinlock.agent.gate import set_gate
+from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.notify import notify
 from twinlock.agent.ownership import SHARD, Event, HandOver, LeaseStore, Ownership, Silent
@@ -60,6 +61,7 @@ class Outside:
     leases: LeaseStore  # the same registry, with less patience
     storage_prefixes: Callable[[], tuple[str, ...]]
     box: Box
+    identities: Identities
     state_file: Path
     say: Callable[[Message], None]  # to every twin
     listen: Callable[[], Message | None]  # waits for the next
@@ -116,6 +118,8 @@ class Gateway:
             # First who may come in: EC2's model alone takes longer to load than the peers.
             ("box", self._reconcile),
             ("storage prefixes", self._read_prefixes),
+            ("rotations", self._out.identities.read),
+            ("identities", self._rotate),
             ("box", self._reconcile),
             ("state", self._save),
             ("switch", self._read_switch),
@@ -203,6 +207,7 @@ class Gateway:
         way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
         self._own.fit = True
         self._call(way, service)
+        self._out.identities.settle(self._want.peers if self._want else {})
         now = self._out.now()
         self._out.box.wg.set_peers(WAY, self._ways.calls(way, now))
         for ways in self._ways.news(way, now):
@@ -362,6 +367,13 @@ class Gateway:
         self._applied = dict(self._state.generations)
         self._save()
 
+    def _rotate(self) -> None:
+        """Other identities are another box: look at it anew, and tell it."""
+        if self._want is not None and self._out.identities.apply(self._want.peers):
+            with self._lock:
+                self._out.box.look()
+            self._published = ()
+
     def _is_settled(self, state: LastState) -> bool:
         """Nothing new, nobody has expired, the box is known: thousands of peers need not be compared each second."""
         return (
@@ -411,7 +423,7 @@ class Gateway:
         if news == self._published and not self._is_time("heartbeat", _HEARTBEAT_SECONDS):
             return
         self._record = replace(
-            self._record,
+            self._out.identities.told(self._record),
             heartbeat_at=int(self._out.now()),
             applied=news[0],
             storage_prefixes=news[1],

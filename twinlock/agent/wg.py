@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 from twinlock.agent.command import Run, run
 from twinlock.agent.errors import CommandFailed
+from twinlock.agent.private_key import PrivateKey
 
 _BATCH = 200  # peers of one command: an argument list has an end
 T = TypeVar("T")
@@ -65,6 +66,14 @@ class Wg:
     def remove_peers(self, interface: str, public_keys: Iterable[str]) -> None:
         for some in _batches(public_keys):
             self._run(("wg", "set", interface, *(word for key in some for word in ("peer", key, "remove"))), "")
+
+    def has_key(self, interface: str) -> bool:
+        return self._run(("wg", "show", interface, "public-key"), "").strip() != "(none)"
+
+    def set_key(self, interface: str, key: PrivateKey | None) -> None:
+        """None: it has no identity any more, and answers nobody."""
+        file = "/dev/null" if key is None else "/dev/stdin"
+        self._run(("wg", "set", interface, "private-key", file), "" if key is None else key.text() + "\n")
 
     def up(self, interface: str) -> None:
         """From /etc/wireguard/INTERFACE.conf; nothing happens if it is up.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 from twinlock.cli.cloud import Environment
+from twinlock.cli.gateway_rotation import handed_out
 from twinlock.cli.private_key import PrivateKey
 from twinlock.cli.wireguard_file import ClientFile, Way, allowed_networks
 from twinlock.registry.definition import Definition, Slot
 from twinlock.registry.errors import Refused
-from twinlock.registry.model import Peer
+from twinlock.registry.model import GatewayRecord, Peer
 from twinlock.registry.store import Registry, tenant_of
 
 
@@ -26,9 +30,9 @@ def client_file(environment: Environment, tenant: str, name: str, private_key: P
         environment=environment.name,
         peer=peer,
         mtu=definition.mtu,
-        service_public_key=_identity(registry, "service"),
+        service_public_key=handed_out(registry, "service", gateways, time.time()).public_key,
         allowed=allowed_networks(definition, rules, gateways),
-        ways=tuple(_way(registry, definition, slot) for slot in definition.slots),
+        ways=tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
     )
 
 
@@ -38,16 +42,9 @@ def _whose(private_key: PrivateKey | None, lives: tuple[Peer, ...]) -> Peer | No
     return next((peer for peer in lives if peer.public_key == public), None)
 
 
-def _way(registry: Registry, definition: Definition, slot: Slot) -> Way:
+def _way(registry: Registry, definition: Definition, slot: Slot, gateways: Sequence[GatewayRecord]) -> Way:
     return Way(
         slot=slot.name,
-        public_key=_identity(registry, f"way#{slot.name}"),
+        public_key=handed_out(registry, f"way#{slot.name}", gateways, time.time()).public_key,
         endpoint=f"{slot.public_address}:{definition.port}",
     )
-
-
-def _identity(registry: Registry, name: str) -> str:
-    identity = registry.identity(name)
-    if identity is None:
-        raise Refused(f"no gateway has made the identity {name} yet: wait until `twinlock status` shows all ready")
-    return identity.public_key

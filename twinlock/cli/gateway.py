@@ -11,11 +11,13 @@ import typer
 from twinlock.cli import screen
 from twinlock.cli.cloud import Environment
 from twinlock.cli.gateway_roll import replace_gateway, roll_order
+from twinlock.cli.gateway_rotation import Progress, identity_name, progress
 from twinlock.cli.gateway_switch import switch, switch_target
 from twinlock.cli.health import GatewayHealth, health
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName, chosen, duration
 
 app = typer.Typer(no_args_is_help=True, help="List and replace gateways.")
+SHOWN = 20  # names of peers
 COLUMNS = ("SLOT", "ZONE", "INSTANCE", "PUBLIC ADDRESS", "ROLE", "UP", "STATE")
 
 
@@ -92,6 +94,53 @@ def _switch(scope: Chosen, to: str | None, away_from: str | None, seconds: float
         screen.show_line("nothing to do: it is so already")
     else:
         screen.show_line(f"gateway {target} serves [dim]{took} s[/]")
+
+
+@app.command(epilog="Example: twinlock -e prod gateway rotate --window 7d")
+def rotate(
+    ctx: typer.Context,
+    window: Annotated[str, typer.Option(help="How long the old identity is served beside the new one.")] = "7d",
+    slot: Annotated[str | None, typer.Option(help="This slot's way; else the service.")] = None,
+    environment: EnvironmentName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace the key that peers know the service, or a way, by; nobody loses traffic who takes a new file in time."""
+    scope, seconds = chosen(ctx, environment, as_json), duration(window)
+    registry = scope.open().registry
+    rotation = registry.start_rotation(identity_name(registry.definition(), slot), seconds)
+    if scope.json:
+        screen.show_json({"name": rotation.name, "number": rotation.number, "until": rotation.until})
+    else:
+        screen.show_line(
+            f"{rotation.name} is rotated until {screen.moment(rotation.until)}: hand out new files "
+            "([bold]twinlock peer config[/]); [bold]twinlock gateway rotation[/] shows who has moved"
+        )
+
+
+@app.command(epilog="Example: twinlock -e prod gateway rotation --json")
+def rotation(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJson = False) -> None:
+    """Show which peers use a rotated identity already, and who has to take a new file."""
+    scope = chosen(ctx, environment, as_json)
+    found = progress(scope.open().registry, time.time())
+    if scope.json:
+        screen.show_json({"rotations": [_rotation_facts(one) for one in found]})
+        return
+    rows = [
+        (
+            one.rotation.name,
+            str(one.rotation.number),
+            "until " + screen.moment(one.rotation.until) if one.open else "ended",
+            f"{len(one.moved)} of {len(one.moved) + len(one.waiting)}",
+            ", ".join(map(screen.plain, one.waiting[:SHOWN])) + (" …" if len(one.waiting) > SHOWN else ""),
+        )
+        for one in found
+    ]
+    screen.show_table("", ("IDENTITY", "NUMBER", "OLD ONE", "MOVED", "WAITED FOR"), rows)
+
+
+def _rotation_facts(one: Progress) -> dict[str, screen.Json]:
+    facts = {"name": one.rotation.name, "number": one.rotation.number, "until": one.rotation.until, "open": one.open}
+    return {**facts, "served": one.served, "moved": one.moved, "waiting": one.waiting}
 
 
 def look(environment: Environment) -> tuple[GatewayHealth, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twinlock.registry import keys
 from twinlock.registry.errors import Corrupt
-from twinlock.registry.model import GatewayRecord, Identity, Peer, ShardLease, State
+from twinlock.registry.model import GatewayRecord, Identity, Peer, Rotation, ShardLease, State
 from twinlock.registry.table import Item, Key, Value, flag, key_of, number, numbers, text, texts
 
 _DAY = 86_400
@@ -176,6 +176,30 @@ def identity_from(item: Item) -> Identity:
         secret_version=text(item, "secret_version"),
         claimed_at=number(item, "claimed_at"),
     )
+
+
+def rotation_item(rotation: Rotation) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.ROTATION,
+        keys.SORT: rotation.name,
+        "number": rotation.number,
+        "asked_at": rotation.asked_at,
+        "until": rotation.until,
+    }
+
+
+def rotation_from(item: Item) -> Rotation:
+    return Rotation(
+        name=key_of(item)[1],
+        number=number(item, "number"),
+        asked_at=number(item, "asked_at"),
+        until=number(item, "until"),
+    )
+
+
+def moved_item(rotation: Rotation, public_key: str) -> dict[str, Value]:
+    key = {keys.PARTITION: keys.moved(rotation.identity), keys.SORT: public_key}
+    return {**key, keys.TTL: rotation.until + CHANGES_KEPT}
 
 
 def shard_item(lease: ShardLease) -> dict[str, Value]:

@@ -19,6 +19,8 @@ META = "meta"
 KEY = "key"
 # (SWITCH, "shard#N"): which gateway somebody asked to serve; acted on once, when it changes.
 SWITCH = "switch"
+# (ROTATION, "service" | "way#SLOT"): the identity's last rotation, and until when the old one is served.
+ROTATION = "rotation"
 
 
 def pending(tenant: str) -> str:
@@ -54,6 +56,11 @@ def gateway(slot: str) -> str:
 def shard(number: int) -> str:
     """Who serves a shard; sort key: "lease". Written by gateways."""
     return f"shard#{number}"
+
+
+def moved(identity: str) -> str:
+    """Which peers were seen on an identity that is to replace another; sort key: the peer's public key."""
+    return f"moved#{identity}"
 
 
 def enrolment(who: str) -> str:

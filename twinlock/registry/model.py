@@ -82,6 +82,32 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """The last time that an identity ("service", "way#SLOT") was replaced, or is being."""
+
+    name: str
+    number: int  # from 1; 0 is the identity that the first gateway made
+    asked_at: int
+    until: int  # the one before it is served until then
+
+    @property
+    def identity(self) -> str:
+        """Under which name the new one is claimed."""
+        return numbered(self.name, self.number)
+
+
+def numbered(name: str, number: int) -> str:
+    return f"{name}#{number}" if number else name
+
+
+def served_numbers(rotation: Rotation | None, now: float) -> tuple[int, ...]:
+    """Which of an identity's numbers gateways serve, the newest last."""
+    if rotation is None:
+        return (0,)
+    return (rotation.number - 1, rotation.number) if now < rotation.until else (rotation.number,)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SwitchWish:
     """Somebody asked that a slot's gateway serve; another time is another wish."""
 

@@ -113,6 +113,8 @@ def _reads(table_arn: str) -> Statement:
         [
             keys.DEFINITION,
             keys.IDENTITY,
+            keys.ROTATION,
+            keys.moved("*"),
             keys.META,
             keys.KEY,
             keys.pending("*"),

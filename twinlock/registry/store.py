@@ -10,19 +10,30 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twinlock.registry import items, keys, transitions
 from twinlock.registry.addresses import QUARANTINE, Room, free_addresses, probes, room
 from twinlock.registry.definition import Definition, DefinitionError, Tenant, definition_from_json
 from twinlock.registry.errors import Corrupt, Refused, Unavailable
-from twinlock.registry.model import Actor, GatewayRecord, Identity, Peer, ShardLease, SwitchWish, Wanted
+from twinlock.registry.model import (
+    Actor,
+    GatewayRecord,
+    Identity,
+    Peer,
+    Rotation,
+    ShardLease,
+    SwitchWish,
+    Wanted,
+    numbered,
+)
 from twinlock.registry.public_key import check_public_key
 from twinlock.registry.table import (
     DynamoDB,
     Item,
     Key,
     LostRace,
+    Put,
     Table,
     absent,
     equals,
@@ -34,6 +45,7 @@ from twinlock.registry.table import (
 from twinlock.registry.transitions import Change, Moment
 
 BULK = 14  # peers of one transaction: seven items each at most, and DynamoDB takes 100
+MARKS = 50  # peers that are marked as moved in one transaction
 _PROBES, _ROUNDS = 16, 4  # addresses looked at for each that is wanted, and how often, before all leases are read
 _SHARD = keys.shard(0)
 _PATIENCE = 30.0  # seconds of trying against others who change the same tenant
@@ -124,6 +136,38 @@ class Registry:
         """The winner's: the given one if nobody claimed that name before."""
         held = self._table.put(items.identity_item(identity), absent())
         return identity if held is None else items.identity_from(held)
+
+    def rotations(self) -> dict[str, Rotation]:
+        """The last rotation of each identity that ever had one, by its name."""
+        return {found.name: found for found in map(items.rotation_from, self._table.query(keys.ROTATION))}
+
+    def start_rotation(self, name: str, window: int) -> Rotation:
+        """The next identity beside the current one for `window` seconds. Raises Refused while one is under way."""
+        now, last = self._now(), self.rotations().get(name)
+        if window < 1:
+            raise Refused(f"a window of {window} s is none: pass one second at least")
+        if last is not None and now < last.until:
+            raise Refused(f"identity {name} is being rotated already: `twinlock gateway rotation` shows how far it is")
+        if self.identity(numbered(name, last.number if last else 0)) is None:
+            raise Refused(f"no gateway has made the identity {name} yet: there is nothing to rotate")
+        following = Rotation(name=name, number=1 + (last.number if last else 0), asked_at=now, until=now + window)
+        same = absent() if last is None else equals("number", last.number)
+        if self._table.put(items.rotation_item(following), same) is not None:
+            raise Refused(f"somebody else rotates identity {name} just now: `twinlock gateway rotation` shows it")
+        return following
+
+    def end_rotation(self, rotation: Rotation) -> None:
+        """The old identity ends now; nothing happens if that rotation is not the last one any more."""
+        ended = replace(rotation, until=min(rotation.until, self._now()))
+        self._table.put(items.rotation_item(ended), equals("number", rotation.number))
+
+    def moved(self, rotation: Rotation) -> frozenset[str]:
+        """The public keys of the peers that were seen on the new identity."""
+        return frozenset(key_of(item)[1] for item in self._table.query(keys.moved(rotation.identity)))
+
+    def mark_moved(self, rotation: Rotation, public_keys: Sequence[str]) -> None:
+        """MARKS at most."""
+        self._table.transact([Put(items.moved_item(rotation, key)) for key in public_keys])
 
     def put_gateway(self, record: GatewayRecord) -> None:
         self._table.put(items.gateway_item(record))
