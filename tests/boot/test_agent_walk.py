@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tests.boot.agent_stage import GATEWAYS, PRIVATE_SERVICE, Stage, until
+from twinlock.agent.interfaces import NAMES
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -66,7 +67,7 @@ def test_the_console_says_that_the_gateway_is_ready_and_nothing_else(stage):
 def test_a_gateways_keys_are_for_root_alone(stage):
     for place in stage.gateways.values():
         modes = place.run("sh", "-c", "stat -c '%a %U %n' /etc/wireguard/* /var/lib/twinlock/*")
-        assert len(modes.splitlines()) == 5
+        assert len(modes.splitlines()) == 7
         assert {line.split(" /")[0] for line in modes.splitlines()} == {"600 root"}
 
 
@@ -146,7 +147,7 @@ def test_a_gateway_that_reboots_waits_and_takes_no_client_back(stage):
     dead = "b" if other == "a" else "a"
     place = stage.gateways[dead]
     # What a crash of the whole machine takes with it; its disk stays.
-    for interface in ("wg-service", "wg-way", "wg-pair"):
+    for interface in NAMES:
         place.run("wg-quick", "down", interface)
     place.run("ip", "link", "set", "to-net", "up")
     number = 1 if dead == "a" else 2

@@ -125,6 +125,7 @@ def test_a_peer_with_a_new_file_is_served_by_the_new_identity_and_the_old_one_en
     assert gap(running) < 1.0
 
 
+@pytest.mark.long
 def test_another_gateway_takes_over_with_the_new_identity(stage):
     other = "b" if _serving(stage) == "a" else "a"
     running = steady(stage, 10)
@@ -134,6 +135,7 @@ def test_another_gateway_takes_over_with_the_new_identity(stage):
     assert gap(running) < 1.0
 
 
+@pytest.mark.long
 def test_a_ways_identity_rotates_beside_the_old_one(stage):
     name = "way#" + _serving(stage)
     old = _records(stage)[name[-1]].way_public_key
@@ -153,6 +155,7 @@ def test_a_ways_identity_rotates_beside_the_old_one(stage):
     until("an answer with the new file", lambda: stage.ask(stage.storage, 443), 10)
 
 
+@pytest.mark.long
 def test_a_second_rotation_takes_the_first_side_again(stage):
     running = steady(stage, 25)
     new = _rotate(stage, "service", 3600)
