@@ -21,7 +21,7 @@ ASK_SECONDS = 0.1
 
 def measure() -> list[Figure]:
     with running_lab() as environment:
-        address, key = job._enrol("bench", "red")  # pyright: ignore[reportPrivateUsage]
+        address, key = job.enrol("bench", "red")
         client = clients.connect("bench", "red", address, key, nat="none", reader=environment)
         ours: list[float] = []
         other: list[float] = []

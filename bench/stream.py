@@ -57,7 +57,7 @@ print(total / (time.monotonic() - started))
 
 def measure() -> list[Figure]:
     with running_lab() as environment, ExitStack() as stack:
-        address, key = job._enrol("bench", "red")  # pyright: ignore[reportPrivateUsage]
+        address, key = job.enrol("bench", "red")
         client = clients.connect("bench", "red", address, key, nat="none", reader=environment)
         clients.wait_for_service(client, 30)
         stack.enter_context(_door(environment))

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -112,7 +113,7 @@ def fail(words: argparse.Namespace) -> None:
     from lab.fail import fail as break_it
 
     _need_root()
-    outage = asdict(break_it(words.what, words.during))
+    outage = asdict(break_it(words.what, words.during, words.nat))
     if words.json:
         print(json.dumps(outage))
         return
@@ -129,7 +130,7 @@ def heal(words: argparse.Namespace) -> None:
     if words.json:
         print(json.dumps({"healed": healed}))
     else:
-        console.print("Nothing is broken." if healed is None else f"Mended: {healed}.")
+        console.print(f"Mended: {', '.join(healed)}." if healed else "Nothing is broken.")
 
 
 def _need_root() -> None:
@@ -159,7 +160,9 @@ def parser() -> argparse.ArgumentParser:
                 "--conflicts", type=float, default=0.02, help="share of transactions answered with a conflict"
             )
         if name == "fail":
-            command.add_argument("what", choices=sorted(FAULTS))
+            faults = "; ".join(f"{name}: {fault.says}" for name, fault in FAULTS.items())
+            command.add_argument("what", choices=list(FAULTS), metavar="WHAT", help=faults)
+            command.add_argument("--nat", choices=get_args(calls.Nat), default="symmetric", help="before the client")
             command.add_argument("--during", choices=("download", "upload", "idle"), default="idle")
         if name == "shell":
             command.add_argument("name")

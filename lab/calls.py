@@ -14,7 +14,7 @@ from lab.watched import Boot
 
 T = TypeVar("T")
 Nat = Literal["none", "port-restricted", "symmetric"]
-Act = Literal["cut", "pause", "resume"]
+PowerAct = Literal["cut", "pause", "resume"]
 
 
 class Ran(NamedTuple):
@@ -22,6 +22,14 @@ class Ran(NamedTuple):
 
     code: int
     printed: str
+
+
+class PathCut(NamedTuple):
+    """Nothing passes between a machine and the others (CIDRs or machines) or, with `all_but`, all but these."""
+
+    machine: str
+    others: Sequence[str]
+    all_but: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +115,42 @@ def namespace(of: str) -> str:
     return _ask(_TEXT, "namespace", of=of)
 
 
-def power(machine: str, act: Act) -> None:
+def power(machine: str, act: PowerAct) -> None:
     """Cuts a machine's power, or has it stand still and go on."""
     _tell("power", machine=machine, act=act)
+
+
+def cut(name: str, paths: Sequence[PathCut]) -> None:
+    """Cuts paths until `mend`."""
+    _tell("cut", name=name, paths=paths)
+
+
+def mend(name: str) -> None:
+    _tell("mend", name=name)
+
+
+def lie(machine: str, seconds: float) -> None:
+    """The time source is so far ahead for a machine; 0: tells the truth again."""
+    _tell("lie", machine=machine, seconds=seconds)
+
+
+def kernel(machine: str, name: str, value: str) -> None:
+    """Sets a network setting of a machine's kernel (`net/ipv4/ip_forward`)."""
+    _tell("kernel", machine=machine, name=name, value=value)
+
+
+def fill_disk(machine: str, full: bool) -> None:
+    _tell("fill_disk", machine=machine, full=full)
+
+
+def slow_down(seconds: float) -> None:
+    """Each call of a gateway to an API, storage excepted, takes so much longer."""
+    _tell("slow_down", seconds=seconds)
+
+
+def darken(zone: str, dark: bool) -> None:
+    """A dark zone has no capacity for instances."""
+    _tell("darken", zone=zone, dark=dark)
 
 
 def _ask(reader: TypeAdapter[T], method: str, **arguments: object) -> T:

@@ -8,6 +8,8 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from itertools import starmap
+from pathlib import Path
 
 from lab import remote
 from lab.aws.adapter import read_topology
@@ -18,8 +20,10 @@ from lab.aws.launcher_machines import Machines, NullMachines
 from lab.aws.launcher_views import InstanceRoles, Views, minted_by
 from lab.aws.metadata import MetadataService
 from lab.aws.names import NAMES
-from lab.calls import Act, Nat, Ran, Status
+from lab.calls import Nat, PathCut, PowerAct, Ran, Status
+from lab.fabric.cuts import Cut
 from lab.fabric.fabric import Fabric
+from lab.fabric.kernel import inside
 from lab.machines import Machines as Containers
 from lab.paths import CONTROL, IMAGE, MACHINES, PREFIX
 from lab.people import make_roles
@@ -122,7 +126,48 @@ class Lab:
         """The network namespace of a machine, a network or an endpoint, by the cloud's id."""
         return self._wired().machine_namespace(of)
 
-    def power(self, *, machine: str, act: Act) -> None:
+    def cut(self, *, name: str, paths: list[tuple[str, list[str], bool]]) -> None:
+        """Cuts paths until `mend`."""
+        wired = self._wired()
+
+        def cidrs(other: str) -> tuple[str, ...]:
+            """Of a machine; a CIDR is its own."""
+            return tuple(address for one in wired.interfaces_of(other) for address in one.addresses) or (other,)
+
+        cuts = [
+            Cut(
+                interface=interface.id,
+                cidrs=tuple(a for other in path.others for a in cidrs(other)),
+                spare=path.all_but,
+            )
+            for path in starmap(PathCut, paths)
+            for interface in wired.interfaces_of(path.machine)
+        ]
+        wired.cut(name, cuts)
+
+    def mend(self, *, name: str) -> None:
+        self._wired().mend(name)
+
+    def lie(self, *, machine: str, seconds: float) -> None:
+        """The time source is so far ahead for a machine; 0: tells the truth again."""
+        found = [address for one in self._wired().interfaces_of(machine) for address in one.addresses]
+        self._wired().lie(found, seconds)
+
+    def kernel(self, *, machine: str, name: str, value: str) -> None:
+        """Sets a network setting of a machine's kernel (`net/ipv4/ip_forward`)."""
+        inside(self._wired().machine_namespace(machine), lambda: Path("/proc/sys", name).write_text(value))
+
+    def fill_disk(self, *, machine: str, full: bool) -> None:
+        self._containers.fill_disk(machine, full)
+
+    def slow_down(self, *, seconds: float) -> None:
+        self._running().slow_down(seconds)
+
+    def darken(self, *, zone: str, dark: bool) -> None:
+        assert self._launcher is not None  # noqa: S101
+        self._launcher.darken(zone, dark)
+
+    def power(self, *, machine: str, act: PowerAct) -> None:
         """Cuts a machine's power, or has it stand still and go on."""
         {"cut": self._machines.stop, "pause": self._containers.pause, "resume": self._containers.resume}[act](machine)
 
@@ -218,6 +263,13 @@ def main() -> None:
         "run",
         "console",
         "power",
+        "cut",
+        "mend",
+        "lie",
+        "kernel",
+        "fill_disk",
+        "slow_down",
+        "darken",
         "namespace",
         "stop",
     )

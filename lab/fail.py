@@ -10,25 +10,27 @@ import re
 import subprocess
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from lab import calls, clients
+from lab import calls, clients, redundant
 from lab.calls import Nat
 from lab.clients import Client
-from lab.faults import FAULTS, Gateway
-from lab.measure import Probe, Seen, echo
-from lab.paths import LAB, REPORT, ROOT
+from lab.faults import FAULTS, Gateway, Struck
+from lab.measure import Probe, Seen, echo, longest_gap
+from lab.paths import LAB, PEERS, REPORT, ROOT
 from lab.remote import LabError
-from lab.up import OBJECT_BYTES, OBJECT_KEY, PEOPLE
+from lab.up import OBJECT_BYTES, OBJECT_KEY, PEOPLE, connect, enrol
 
 Load = Literal["download", "upload", "idle"]
-WATCH_SECONDS = 8.0
 SETTLE_SECONDS = 1.0  # of probes before the fault
 REDUNDANT_SECONDS = 20.0
 PENDING = LAB / "fault.json"  # what there is to heal
 _ATTEMPTS = 8  # of the SDK, as a user would set them
+_MOVED_BYTES = 4 << 20  # a transfer is under way
+# Who stands for each kind of NAT; the last joins when it is asked for.
+BEHIND: Mapping[Nat, str] = {"symmetric": "ada", "port-restricted": "bob", "none": "cleo"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,11 @@ class Outage:
     fault: str
     at: float  # epoch seconds of the fault
     mode: str
+    nat: str
     during: Load
-    outage_seconds: float
+    outage_seconds: float  # without an answered packet
+    out_seconds: float  # without a packet that got out
+    in_seconds: float  # without one that came in by itself
     detection_seconds: float | None
     takeover_seconds: float | None
     redundant_seconds: float | None
@@ -47,68 +52,110 @@ class Outage:
     transfer: Mapping[str, object] | None
 
 
-def fail(what: str, during: Load, name: str = "ada", watch: float = WATCH_SECONDS) -> Outage:
-    """Breaks whoever serves, and leaves it broken: `heal` mends. LabError if something is broken already."""
-    if PENDING.exists():
-        raise LabError("something is broken already: `twinlock lab heal` first", 3)
-    begin, _ = FAULTS[what]
+def fail(what: str, during: Load = "idle", nat: Nat = "symmetric") -> Outage:
+    """Breaks whoever serves, and leaves it broken: `heal` mends. LabError if nobody serves."""
+    fault = FAULTS[what]
     found = gateways()
-    before = serving(found)
-    client = client_of(name)
+    struck = _struck(found)
+    client = client_of(BEHIND[nat])
+    before = redundant.look()
     with echo():
-        moving = _load(client, during)
-        probe = Probe(client, SETTLE_SECONDS + watch)
+        probe = Probe(client)
         try:
             if not probe.started():
-                raise LabError(f"{name}: no packet was answered before the fault: nothing can be measured")
+                raise LabError(f"{client.name}: no packet was answered before the fault: nothing can be measured")
             time.sleep(SETTLE_SECONDS)
-            broken = [one for one in found if one.slot == before]
-            PENDING.write_text(json.dumps({"what": what, "gateways": [asdict(one) for one in broken]}))
+            moving = _load(client, during)
+            _remember(what, struck)
             at = time.time()
-            for one in broken:
-                begin(one)
+            fault.begin(struck)
+            watch = redundant.Watch(before)
+            time.sleep(fault.watch)
             seen = probe.seen()
         finally:
             probe.close()
-    # Nothing after the last answer: it is still out.
-    ends = max(seen.longest_gap(at)[0], time.time() - seen.answers[-1] if seen.answers[-1] < at + watch / 2 else 0.0)
-    twin = next(one for one in found if one.slot != before)
-    detection, takeover = _phases(twin, before, at)
+    detection, takeover, slot = _phases(struck, at)
     return Outage(
         fault=what,
         at=at,
         mode="ways",
+        nat=nat,
         during=during,
-        outage_seconds=round(ends, 3),
+        outage_seconds=round(seen.longest_gap(at)[0], 3),
+        out_seconds=round(longest_gap(seen.out, seen.ended, at)[0], 3),
+        in_seconds=round(longest_gap(seen.pushed, seen.ended, at)[0], 3),
         detection_seconds=detection,
         takeover_seconds=takeover,
-        redundant_seconds=_redundant(client, at, REDUNDANT_SECONDS),
-        served_by=(before, twin.slot if takeover is not None else before),
+        redundant_seconds=watch.seconds(REDUNDANT_SECONDS),
+        served_by=(struck.serving.slot, slot),
         transfer=None if moving is None else _moved(moving),
     )
 
 
-def heal() -> str | None:
-    """Ends the fault that `fail` began: its name, None if there was none."""
-    if not PENDING.exists():
-        return None
-    found = json.loads(PENDING.read_text())
-    for one in found["gateways"]:
-        FAULTS[found["what"]][1](Gateway(**one))
-    PENDING.unlink()
-    return str(found["what"])
+def heal() -> tuple[str, ...]:
+    """Ends the faults that `fail` began, the last first: their names."""
+    pending = _pending()
+    for one in reversed(pending):
+        FAULTS[str(one["what"])].end(_of_json(one))
+    PENDING.unlink(missing_ok=True)
+    return tuple(str(one["what"]) for one in pending)
+
+
+def _remember(what: str, struck: Struck) -> None:
+    PENDING.write_text(json.dumps([*_pending(), {"what": what, **asdict(struck)}]))
+
+
+def _pending() -> list[Mapping[str, Any]]:
+    return json.loads(PENDING.read_text()) if PENDING.exists() else []
+
+
+def _of_json(one: Mapping[str, Any]) -> Struck:
+    return Struck(serving=Gateway(**one["serving"]), others=tuple(Gateway(**other) for other in one["others"]))
+
+
+def settle(seconds: float = 90.0) -> None:
+    """Waits until one gateway serves and both hold ways of every client of the main job; LabError if that never is."""
+    keys = frozenset(str(peer["public_key"]) for peer in json.loads(REPORT.read_text())["peers"])
+    slots = frozenset(one.slot for one in gateways())
+    looks: Mapping[str, redundant.Look] = {}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(LabError):
+            looks = redundant.look()
+            serving(gateways())
+            if redundant.is_redundant(looks, slots, keys):
+                return
+        time.sleep(0.3)
+    raise LabError(f"the gateways did not come back within {seconds:.0f} s: {looks}")
 
 
 def gateways() -> list[Gateway]:
-    return [Gateway(slot=str(row["slot"]), machine=str(row["instance_id"])) for row in _rows()]
+    rows = [(str(row["slot"]), str(row["instance_id"]), str(row["zone"])) for row in _rows()]
+    return [Gateway(slot=slot, machine=machine, zone=zone) for slot, machine, zone in rows]
 
 
 def serving(found: list[Gateway]) -> str:
     """The slot whose gateway holds clients: what the machines say, not what the registry says."""
-    slots = [one.slot for one in found if _printed(one, "wg", "show", "wg-service", "peers").strip()]
+    slots = [one.slot for one in found if _holds_clients(one)]
     if len(slots) != 1:
         raise LabError(f"one gateway has to serve before anything is broken, now: {slots or 'none'}")
     return slots[0]
+
+
+def _struck(found: list[Gateway]) -> Struck:
+    slot = serving(found)
+    return Struck(
+        serving=next(one for one in found if one.slot == slot), others=tuple(one for one in found if one.slot != slot)
+    )
+
+
+def _holds_clients(gateway: Gateway) -> bool:
+    """False also for a machine that is off or stands still."""
+    try:
+        code, printed = calls.run(gateway.machine, "timeout", "3", "wg", "show", "wg-service", "peers")
+    except LabError:
+        return False
+    return code == 0 and bool(printed.strip())
 
 
 @dataclass
@@ -119,25 +166,43 @@ class Watch:
 @contextmanager
 def watched(client: Client, seconds: float) -> Generator[Watch]:
     """Has the client measure for some seconds from now; what it saw is there at the end."""
-    watch = Watch(Seen(answers=(), sent=0))
+    watch = Watch(Seen())
     with echo():
-        probe = Probe(client, seconds)
+        probe = Probe(client)
         try:
             probe.started()
+            end = time.monotonic() + seconds
             yield watch
+            time.sleep(max(0.0, end - time.monotonic()))
             watch.seen = probe.seen()
         finally:
             probe.close()
 
 
 def client_of(name: str) -> Client:
-    """A client of the main job."""
+    """A client of the main job, or the one without a NAT, which joins now if it has not."""
+    if name not in {known for known, _, _ in PEOPLE}:
+        return _joined(name)
     facts = next(peer for peer in json.loads(REPORT.read_text())["peers"] if peer["name"] == name)
-    behind: Nat = next(nat for known, _, nat in PEOPLE if known == name)
+    nat: Nat = next(nat for known, _, nat in PEOPLE if known == name)
+    return _client(name, nat, facts)
+
+
+def _joined(name: str) -> Client:
+    kept = PEERS / f"{name}.json"
+    if not kept.exists():
+        address, key = enrol(name, "red")
+        client = connect(name, "red", "none", (address, key))
+        clients.wait_for_service(client, 30)
+        kept.write_text(json.dumps({"tenant": "red", "address": address, "public_key": key}))
+    return _client(name, "none", json.loads(kept.read_text()))
+
+
+def _client(name: str, nat: Nat, facts: Mapping[str, str]) -> Client:
     return Client(
         name=name,
         tenant=facts["tenant"],
-        namespace=calls.client(name, behind),
+        namespace=calls.client(name, nat),
         interface=clients.interface_of(name),
         address=facts["address"],
         public_key=facts["public_key"],
@@ -150,10 +215,6 @@ def _rows() -> list[Mapping[str, object]]:
     return cast(list[Mapping[str, object]], clients.twinlock(deployer, "gateway", "list")["gateways"])
 
 
-def _printed(gateway: Gateway, *argv: str) -> str:
-    return calls.run(gateway.machine, *argv)[1]
-
-
 def _load(client: Client, during: Load) -> subprocess.Popen[str] | None:
     if during == "idle":
         return None
@@ -163,11 +224,23 @@ def _load(client: Client, during: Load) -> subprocess.Popen[str] | None:
     bucket = str(json.loads(outputs)["buckets"][0])
     verb = "put" if during == "upload" else "get"
     key = "lab/fail" if during == "upload" else OBJECT_KEY
-    return subprocess.Popen(
+    before = _bytes(client)
+    moving = subprocess.Popen(
         ["ip", "netns", "exec", client.namespace, clients.PYTHON, "-m", "lab.transfer", verb, bucket, key,
          str(OBJECT_BYTES), str(_ATTEMPTS)],
         cwd=ROOT, env={"PATH": "/usr/bin:/bin", **client.credentials}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+    while _bytes(client) < before + _MOVED_BYTES:
+        if moving.poll() is not None:
+            raise LabError(f"{client.name}: the {during} ended before the fault: {_moved(moving)}")
+        time.sleep(0.01)
+    return moving
+
+
+def _bytes(client: Client) -> int:
+    """Through its tunnel, both directions."""
+    rows = client.run("wg", "show", client.interface, "transfer").stdout.splitlines()
+    return sum(int(number) for row in rows for number in row.split("\t")[1:])
 
 
 def _moved(moving: subprocess.Popen[str]) -> Mapping[str, object]:
@@ -175,39 +248,28 @@ def _moved(moving: subprocess.Popen[str]) -> Mapping[str, object]:
     return cast(Mapping[str, object], json.loads(printed))
 
 
-def _phases(twin: Gateway, broken: str, at: float) -> tuple[float | None, float | None]:
-    """When the twin noticed and when it had called, from its own journal: the first of each after the fault."""
-    journal = _printed(twin, "journalctl", "--no-pager", "-o", "short-unix", "-u", "twinlock-agent")
-    return _first(journal, rf"gateway {broken}:", at), _first(journal, r"serving shard ", at)
+def _phases(struck: Struck, at: float) -> tuple[float | None, float | None, str | None]:
+    """When a twin noticed, when one had called, and which: from the journals of the machines that are there now."""
+    noticed: list[float] = []
+    took: list[tuple[float, str]] = []
+    for machine in calls.status().machines:
+        slot = str(machine.slot)
+        journal = _journal(machine.id)
+        if slot != struck.serving.slot:
+            noticed += _times(journal, rf"gateway {struck.serving.slot}:", at)[:1]
+        took += [(when, slot) for when in _times(journal, r"serving shard ", at)[:1]]
+    first = min(took, default=None)
+    return (
+        round(min(noticed) - at, 3) if noticed else None,
+        round(first[0] - at, 3) if first else None,
+        first[1] if first else struck.serving.slot,
+    )
 
 
-def _first(journal: str, what: str, at: float) -> float | None:
-    return next((round(when - at, 3) for when in _times(journal, what, at)), None)
+def _journal(machine: str) -> str:
+    return calls.run(machine, "journalctl", "--no-pager", "--output=short-unix", "--unit=twinlock-agent").printed
 
 
 def _times(journal: str, what: str, since: float) -> list[float]:
     found = re.finditer(rf"^(\d+\.\d+) \S+ \S+: {what}", journal, re.MULTILINE)
     return [float(one[1]) for one in found if float(one[1]) >= since]
-
-
-def _redundant(client: Client, at: float, seconds: float) -> float | None:
-    """Until the client has a way to every gateway again that is there: a handshake on each since the fault."""
-    end = time.time() + seconds
-    while time.time() < end:
-        rows = _rows()
-        # A heartbeat from after the fault, or the slot's gateway is not back.
-        if all(cast(int, row["heartbeat_at"]) > at for row in rows):
-            shaken = [handshake(str(row["instance_id"]), client) for row in rows]
-            if all(when > at for when in shaken):
-                return round(max(shaken) - at, 1)
-        time.sleep(0.2)
-    return None
-
-
-def handshake(machine: str, client: Client) -> int:
-    code, printed = cast(
-        tuple[int, str],
-        calls.run(machine, "wg", "show", "wg-way", "latest-handshakes"),
-    )
-    rows = dict(line.split("\t") for line in printed.splitlines()) if code == 0 else {}
-    return int(rows.get(client.public_key, "0"))

@@ -1,11 +1,15 @@
 """A client's view of an outage: a packet through the tunnel each 20 ms, and when each answer came.
 
-`python -m lab.measure SECONDS` runs in the client's namespace and prints one JSON line; `Probe` starts and reads it.
+Both directions are measured by themselves as well: when packets arrived outside, and when those arrived that outside
+sent on its own. `python -m lab.measure NAME` runs in the client's namespace until its standard input ends, and prints
+one JSON line; `Probe` starts and reads it.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 import subprocess
 import sys
@@ -13,39 +17,49 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, pairwise
+from typing import TextIO
 
 from lab import calls
 from lab.clients import PYTHON, Client
-from lab.echo import ADDRESS, PORT
-from lab.paths import ROOT
+from lab.echo import ADDRESS, EVERY, PORT, PUSH, WATCH, roomy
+from lab.paths import LAB, ROOT
 
-EVERY = 0.02
 STARTED = "answered\n"
+ARRIVALS = LAB / "arrivals"
 _FIRST_SECONDS = 20.0  # so long the first answer may take
+_numbers = count()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """`answers` are the epoch seconds of each answered packet's arrival, in order; `sent` how many were asked."""
+    """Epoch seconds, in order: of each answer, of each packet that got out, of each that outside sent on its own."""
 
-    answers: tuple[float, ...]
-    sent: int
+    answers: tuple[float, ...] = ()
+    out: tuple[float, ...] = ()
+    pushed: tuple[float, ...] = ()
+    ended: float = 0.0
 
     def longest_gap(self, after: float = 0.0) -> tuple[float, float]:
         """The longest time without an answered packet that ended after `after`, and when it began."""
-        pairs = zip(self.answers, self.answers[1:], strict=False)
-        return max(((later - earlier, earlier) for earlier, later in pairs if later > after), default=(0.0, 0.0))
+        return longest_gap(self.answers, self.ended, after)
+
+
+def longest_gap(times: tuple[float, ...], ended: float, after: float = 0.0) -> tuple[float, float]:
+    """The longest time without one that ended after `after`, and when it began; silence to the end is a gap too."""
+    pairs = pairwise((*times, ended) if times else (after, ended))
+    return max(((later - earlier, earlier) for earlier, later in pairs if later > after), default=(0.0, 0.0))
 
 
 class Probe:
-    """Packets from a client for some seconds, in a process of its own."""
+    """Packets from a client until `seen` or `close`, in a process of its own."""
 
-    def __init__(self, client: Client, seconds: float) -> None:
+    def __init__(self, client: Client) -> None:
+        self._name = f"{client.name}-{os.getpid()}-{next(_numbers)}"
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", client.namespace, PYTHON, "-m", "lab.measure", str(seconds)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            ["ip", "netns", "exec", client.namespace, PYTHON, "-m", "lab.measure", self._name],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self._seconds = seconds
 
     def started(self) -> bool:
         """Waits for the first answer; False if none came."""
@@ -53,24 +67,37 @@ class Probe:
         return self._process.stdout.readline() == STARTED
 
     def seen(self) -> Seen:
-        """Waits for its end."""
-        printed, _ = self._process.communicate(timeout=self._seconds + 30)
+        """Ends it."""
+        printed, _ = self._process.communicate(timeout=30)
         found = json.loads(printed.removeprefix(STARTED))
-        return Seen(answers=tuple(found["answers"]), sent=found["sent"])
+        return Seen(
+            answers=tuple(found["answers"]),
+            out=tuple(_arrivals(self._name)),
+            pushed=tuple(found["pushed"]),
+            ended=found["ended"],
+        )
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
 
 
+def _arrivals(name: str) -> Generator[float]:
+    for line in ARRIVALS.read_text().splitlines():
+        whose, when = line.split()
+        if whose == name:
+            yield float(when)
+
+
 @contextmanager
-def echo() -> Generator[None]:
-    """Something on the internet that answers the probes."""
-    space = calls.namespace("internet")
+def echo(namespace: str = "") -> Generator[None]:
+    """Something that answers the probes: on the internet, or in another namespace."""
+    space = namespace or calls.namespace("internet")
     subprocess.run(["ip", "-n", space, "addr", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     server = subprocess.Popen(
-        ["ip", "netns", "exec", space, PYTHON, "-m", "lab.echo"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+        ["ip", "netns", "exec", space, PYTHON, "-m", "lab.echo", str(ARRIVALS)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
         assert server.stdout is not None  # noqa: S101
         server.stdout.readline()
@@ -80,36 +107,42 @@ def echo() -> Generator[None]:
         server.wait()
 
 
-def ask(seconds: float) -> dict[str, object]:
-    """Sends and listens, for so long from the first answer; a packet that can't even be sent is an unanswered one."""
+def ask(name: str, until: TextIO) -> dict[str, object]:
+    """Sends and listens until `until` ends; a packet that can't even be sent is an unanswered one."""
     answers: list[float] = []
+    pushed: list[float] = []
     sent = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        roomy(probe)
         probe.connect((ADDRESS, PORT))
-        began, end = time.monotonic(), time.monotonic() + _FIRST_SECONDS
-        while time.monotonic() < end:
-            elapsed = time.monotonic() - began
-            if elapsed >= sent * EVERY:
+        began = time.monotonic()
+        while True:
+            if time.monotonic() - began >= sent * EVERY:
                 sent += 1
-                _try(probe, sent)
-            probe.settimeout(max(0.001, sent * EVERY - (time.monotonic() - began)))
-            try:
-                probe.recv(64)
-            except OSError:
-                continue
-            if not answers:
-                print(STARTED, end="", flush=True)
-                end = time.monotonic() + seconds
-            answers.append(time.time())
-    return {"answers": answers, "sent": sent}
+                _try(probe, name)
+            left = max(0.001, sent * EVERY - (time.monotonic() - began))
+            ready, _, _ = select.select([probe, until], [], [], left)
+            if until in ready or (not answers and time.monotonic() - began > _FIRST_SECONDS):
+                return {"answers": answers, "pushed": pushed, "ended": time.time()}
+            if probe in ready and (said := _taken(probe)):
+                (pushed if said == PUSH else answers).append(time.time())
+                if said != PUSH and len(answers) == 1:
+                    print(STARTED, end="", flush=True)
 
 
-def _try(probe: socket.socket, number: int) -> None:
+def _taken(probe: socket.socket) -> bytes:
     try:
-        probe.send(str(number).encode())
+        return probe.recv(64)
+    except OSError:  # what an ICMP error leaves
+        return b""
+
+
+def _try(probe: socket.socket, name: str) -> None:
+    try:
+        probe.send(WATCH + name.encode())
     except OSError:
         return
 
 
 if __name__ == "__main__":
-    print(json.dumps(ask(float(sys.argv[1]))))
+    print(json.dumps(ask(sys.argv[1], sys.stdin)))

@@ -55,14 +55,14 @@ def main_job(console: Console, *, move_seconds: float, conflicts: float) -> Repo
         machines = calls.wait_ready(2, 120.0)
     calls.people(cast(Mapping[str, str], deployment.outputs["policies"]))
     with clock.step("enrol", "Two peers enrolled and approved in two tenants"):
-        people = {name: _enrol(name, tenant) for name, tenant, _ in PEOPLE}
+        people = {name: enrol(name, tenant) for name, tenant, _ in PEOPLE}
     gateways = _gateways(deployer)
     with clock.step("connect", "Their tunnels are up, from the files that twinlock wrote"):
         keys = {slot: str(row["way_public_key"]) for slot, row in gateways.items()}
         connected: dict[str, Client] = {}
         shaken: dict[str, dict[str, float]] = {}
         for name, tenant, nat in PEOPLE:
-            connected[name] = _connect(name, tenant, nat, people[name])
+            connected[name] = connect(name, tenant, nat, people[name])
             shaken[name] = clients.wait_for_ways(connected[name], keys, 30)
         for client in connected.values():
             clients.wait_for_service(client, 30)
@@ -88,14 +88,14 @@ def main_job(console: Console, *, move_seconds: float, conflicts: float) -> Repo
     return report
 
 
-def _enrol(name: str, tenant: str) -> tuple[str, str]:
+def enrol(name: str, tenant: str) -> tuple[str, str]:
     clients.prepare()
     enroller = calls.credentials(f"lab-enroller-{tenant}", local=True)
     approver = calls.credentials("lab-approver", local=True)
     return clients.enrol(name, tenant, enroller, approver)
 
 
-def _connect(name: str, tenant: str, nat: Nat, enrolled: tuple[str, str]) -> Client:
+def connect(name: str, tenant: str, nat: Nat, enrolled: tuple[str, str]) -> Client:
     reader = calls.credentials("lab-reader", local=True)
     address, public_key = enrolled
     return clients.connect(name, tenant, address, public_key, nat=nat, reader=reader)

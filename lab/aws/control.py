@@ -122,6 +122,10 @@ class ControlPlane:
         """CALLBACK is called, from any thread, after each successful call that changed EC2 or Auto Scaling."""
         self._dispatcher.listeners.append(callback)
 
+    def slow_down(self, seconds: float) -> None:
+        """Each call from a machine takes so much longer from now on, S3's excepted."""
+        self._dispatcher.slow = seconds
+
     def changed(self) -> None:
         """For overrides that change something by themselves, later."""
         self._dispatcher.changed()

@@ -34,6 +34,7 @@ RETRY_LAUNCH = timedelta(seconds=2)
 class GroupLoop:
     def __init__(self, book: GroupBook, fleet: Fleet, backend: Backend, clock: Callable[[], datetime]) -> None:
         self._book, self._fleet, self._backend, self._clock = book, fleet, backend, clock
+        self.dark: set[str] = set()  # zones without capacity
 
     def step(self) -> bool:
         """Looks at every member, then lets every group take its next steps. True when one did."""
@@ -152,6 +153,7 @@ class GroupLoop:
         activity = self._book.begin(group.name, "Launching a new EC2 instance", cause, self._details(group, zone))
         try:
             request = self._request(group, subnet)
+            self._check_capacity(zone)
             instance = self._fleet.launch(request)
         except Refused as exc:
             self._book.end(activity.id, "Failed", f"{exc.message} Launching EC2 instance failed.")
@@ -171,6 +173,10 @@ class GroupLoop:
             activity=activity.id,
         )
         self._book.put_member(member, group.name)
+
+    def _check_capacity(self, zone: str) -> None:
+        if zone in self.dark:
+            raise Refused("InsufficientInstanceCapacity", f"We currently do not have capacity in {zone}.")
 
     def _request(self, group: Group, subnet: str) -> LaunchRequest:
         found = read_template(self._backend, {"LaunchTemplateId": group.template, "Version": group.template_version})

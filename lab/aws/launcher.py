@@ -105,6 +105,11 @@ class Launcher:
         must be there before a machine boots."""
         return self.fleet.running()
 
+    def darken(self, zone: str, dark: bool = True) -> None:
+        """Nothing is launched in a zone from now on, or again."""
+        (self._loop.dark.add if dark else self._loop.dark.discard)(zone)
+        self._kicked.set()
+
     def impair(self, instance_id: str) -> None:
         """Lets the instance's status checks fail from now on, as EC2 finds a machine that no longer answers."""
         self.fleet.book.impair(instance_id)

@@ -27,9 +27,10 @@ def answer(request: bytes, received: float, sent: float) -> bytes | None:
 
 
 class Clock:
-    """Answers on one address of a namespace until it is stopped."""
+    """Answers on one address of a namespace until it is stopped; `lies` are seconds ahead by the client's address."""
 
     def __init__(self, namespace: str, address: str) -> None:
+        self.lies: dict[str, float] = {}
         self._socket = inside(namespace, lambda: _bound(address))
         threading.Thread(target=self._serve, daemon=True, name=f"clock {namespace}").start()
 
@@ -44,8 +45,9 @@ class Clock:
                 request, client = self._socket.recvfrom(512)
                 if not request and client == self._socket.getsockname():
                     return
-                received = time.time()
-                if reply := answer(request, received, time.time()):
+                lie = self.lies.get(str(client[0]), 0.0)
+                received = time.time() + lie
+                if reply := answer(request, received, time.time() + lie):
                     with contextlib.suppress(OSError):  # the client went away meanwhile
                         self._socket.sendto(reply, client)
 

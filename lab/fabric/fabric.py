@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from lab.fabric import kernel, names
+from lab.fabric import cuts, kernel, names
 from lab.fabric.clients import NatKind, public_address, wire_client
 from lab.fabric.clock import Clock
+from lab.fabric.cuts import Cut
 from lab.fabric.difference import difference
 from lab.fabric.names import Namespaces
 from lab.fabric.resolver import Answers, answers_of, end_names, serve_names
 from lab.fabric.sockets import hang_up, listening
 from lab.fabric.stale import stale_flows
 from lab.fabric.wiring import Key, Setting, Wiring, resolver_address, wire
-from lab.topology import Network, Topology
+from lab.topology import Interface, Network, Topology
 
 OnSocket = Callable[[str, socket.socket], None]
 EMPTY = Topology(networks=(), machines=())
@@ -102,6 +103,38 @@ class Fabric:
 
     def network_namespace(self, network: str) -> str:
         return self._spaces.of(network)
+
+    def cut(self, name: str, wanted: Sequence[Cut]) -> None:
+        """Cuts paths of interfaces that machines hold now, until `mend`; in place of what was cut under that name."""
+        with self._lock:
+            by_network: dict[str, list[Cut]] = {}
+            for one in wanted:
+                by_network.setdefault(self._network_of(one.interface), []).append(one)
+            for network, some in by_network.items():
+                kernel.inside_run(self._spaces.of(network), ["nft", "-f", "-"], cuts.text(name, some))
+
+    def mend(self, name: str) -> None:
+        """Nothing happens if nothing was cut under that name."""
+        with self._lock:
+            for network in self._topology.networks:
+                here = self._spaces.of(network.id)
+                kernel.inside_run(here, ["nft", "-f", "-"], cuts.nothing(name))
+
+    def interfaces_of(self, machine: str) -> tuple[Interface, ...]:
+        """Of a machine that runs."""
+        with self._lock:
+            held = {i for one in self._topology.machines if one.id == machine for i in one.interfaces}
+            return tuple(i for network in self._topology.networks for i in network.interfaces if i.id in held)
+
+    def lie(self, addresses: Sequence[str], seconds: float) -> None:
+        """The time source is so far ahead for these clients from now on; 0: it tells the truth again."""
+        with self._lock:
+            for clock in self._clocks.values():
+                clock.lies.update(dict.fromkeys(addresses, seconds))
+
+    def _network_of(self, interface: str) -> str:
+        networks = self._topology.networks
+        return next(network.id for network in networks if any(i.id == interface for i in network.interfaces))
 
     def listen(self, where: str, address: str, port: int, *, ttl: int | None = None) -> socket.socket:
         """A TCP socket of this process that listens in the internet ("internet") or in a network (its id)."""

@@ -99,6 +99,22 @@ class Machines:
     def resume(self, machine: str) -> None:
         self._group(machine).freeze(False)
 
+    def fill_disk(self, machine: str, full: bool = True) -> None:
+        """Leaves no free byte on its disk, or gives the room back. The disk's size follows what is on it."""
+        disk = str(self._state / machine / "disk")
+        supervisor = self._supervisors.get(machine)
+        if supervisor is None:
+            raise MachineError(f"{machine} is not running")
+        inside = ["nsenter", f"--target={supervisor.pid}", "--mount"]
+        size = "50%"
+        if full:
+            blocks = subprocess.run(
+                [*inside, "stat", "-f", "-c", "%b %f %S", disk], capture_output=True, text=True, check=True
+            )
+            all_blocks, free, block = map(int, blocks.stdout.split())
+            size = str((all_blocks - free) * block)
+        subprocess.run([*inside, "mount", "-o", f"remount,size={size}", disk], check=True)
+
     def alive(self, machine: str) -> bool:
         """Whether it is on: from `start`, also while it is paused, until it is stopped or powers itself off."""
         supervisor = self._supervisors.get(machine)

@@ -1,11 +1,10 @@
-"""What a client loses when its gateway fails: each fault once, as `twinlock lab fail` does it.
+"""What a client loses when something fails: each fault once, as `twinlock lab fail` does it.
 
 Bounds are wide: this runs beside other things on few cores. `make bench` measures.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 
@@ -13,52 +12,79 @@ import pytest
 
 from lab import fail
 from lab.clients import Client
-from lab.remote import LabError
 
 
 @pytest.fixture
-def steady(lab, ada: Client) -> Iterator[None]:
+def steady(lab) -> Iterator[None]:
     """One gateway serves and the other is heard before, everything is mended after."""
-    _settle(lab, ada)
+    fail.settle()
     try:
         yield
     finally:
         fail.heal()
-        _settle(lab, ada)
-
-
-def _settle(lab, ada: Client) -> None:
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
-        with contextlib.suppress(LabError, AssertionError):
-            rows = lab.twinlock("gateway", "list")["gateways"]
-            fail.serving(fail.gateways())
-            if len(rows) == 2 and all(row["heartbeat_age"] < 10 for row in rows) and _has_ways(rows, ada):
-                return
-        time.sleep(0.3)
-    raise AssertionError("the pair did not come back")
-
-
-def _has_ways(rows, ada: Client) -> bool:
-    """Both gateways hold a way of the client's that shook hands with this very machine."""
-    return all(fail.handshake(row["instance_id"], ada) > time.time() - 170 for row in rows)
+        fail.settle()
 
 
 @pytest.mark.usefixtures("steady")
 def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing() -> None:
     seen = fail.fail("kill", "upload")
+    print(seen)
     assert seen.served_by[0] != seen.served_by[1]
     assert seen.outage_seconds < 1.5, seen
     assert seen.transfer is not None
     assert seen.transfer["ok"], seen
+    assert seen.redundant_seconds is not None, "the replacement has every client's way"
+    assert seen.redundant_seconds < 20, seen
 
 
 @pytest.mark.usefixtures("steady")
-@pytest.mark.parametrize("what", ["hang", "agent-stop", "wireguard-stop"])
-def test_a_gateway_that_hangs_is_shut_and_its_twin_serves(what: str) -> None:
-    seen = fail.fail(what, "idle")
+@pytest.mark.parametrize(
+    ("what", "seconds"),
+    [
+        ("hang", 1.5),
+        ("agent-stop", 2.2),  # shut within 1.2 s, then called
+        pytest.param("wireguard-stop", 3.0, marks=pytest.mark.long),
+        pytest.param("cut-off-internet", 1.5, marks=pytest.mark.long),
+        pytest.param("zone-down", 1.5, marks=pytest.mark.long),
+    ],
+)
+def test_a_gateway_that_is_gone_in_any_way_is_replaced_by_its_twin_at_once(what: str, seconds: float) -> None:
+    seen = fail.fail(what)
+    print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
-    assert seen.outage_seconds < 4, seen
+    assert seen.outage_seconds < seconds, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+def test_a_gateway_that_is_cut_off_but_reaches_its_clients_does_not_take_them_back() -> None:
+    """For longer than WireGuard's own 15 s, in which a client would turn to whoever answers."""
+    seen = fail.fail("cut-off")
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 1.5, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", ["partition-registry", "api-down", "api-slow", "disk-full"])
+def test_what_only_the_control_plane_misses_costs_a_client_nothing(what: str) -> None:
+    seen = fail.fail(what)
+    print(seen)
+    assert seen.served_by[0] == seen.served_by[1], seen
+    assert max(seen.outage_seconds, seen.out_seconds, seen.in_seconds) < 0.5, seen
+    assert seen.redundant_seconds == 0, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("nat", ["none", "port-restricted"])
+def test_a_crash_without_the_clouds_api_costs_no_more_whatever_nat_the_client_is_behind(nat) -> None:
+    fail.fail("api-down", nat=nat)
+    seen = fail.fail("kill", nat=nat)
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 1.5, seen
 
 
 @pytest.mark.usefixtures("steady")

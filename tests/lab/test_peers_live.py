@@ -67,8 +67,8 @@ def api(lab, service: str):
 
 
 def join(lab, name: str, tenant: str) -> Client:
-    address, key = job._enrol(name, tenant)
-    return job._connect(name, tenant, "none", (address, key))
+    address, key = job.enrol(name, tenant)
+    return job.connect(name, tenant, "none", (address, key))
 
 
 def test_a_revoked_peer_gets_no_packet_through(lab) -> None:

@@ -54,10 +54,13 @@ def fail(
     ctx: typer.Context,
     what: Annotated[str, typer.Argument(help="kill, hang, agent-stop, cut-off, …; --help of `python -m lab fail`.")],
     during: Annotated[Literal["download", "upload", "idle"], typer.Option(help="What the client does.")] = "idle",
+    nat: Annotated[
+        Literal["none", "port-restricted", "symmetric"], typer.Option(help="What stands before the client.")
+    ] = "symmetric",
     as_json: AsJson = False,
 ) -> None:
     """Break the gateway that serves, and measure what a client loses."""
-    _become("fail", what, "--during", during, *(["--json"] if chosen(ctx, None, as_json).json else []))
+    _become("fail", what, "--during", during, "--nat", nat, *(["--json"] if chosen(ctx, None, as_json).json else []))
 
 
 @app.command(epilog="Example: sudo twinlock lab heal")
