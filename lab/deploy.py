@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab.paths import CONTROL, LAB, ROOT, STACK, TOOLS
+from lab.paths import CONTROL, LAB, ROOT, STACK, STATE, TOOLS
 from lab.remote import LabError
 
 STACK_NAME = "lab"
@@ -34,7 +34,7 @@ def environment(aws: Mapping[str, str]) -> dict[str, str]:
         **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PULUMI_"))},
         **aws,
         "PATH": path,
-        "PULUMI_BACKEND_URL": f"file://{LAB / 'state'}",
+        "PULUMI_BACKEND_URL": STATE,
         "PULUMI_CONFIG_PASSPHRASE": "lab",
         "PULUMI_HOME": str(LAB / "pulumi"),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab import calls
-from lab.paths import CONTROL, DAEMON_LOG, LAB, MACHINES, MARK, PREFIX, ROOT
+from lab.paths import CONTROL, DAEMON_LOG, LAB, MACHINES, MARK, PREFIX, ROOT, STATE
 from lab.remote import LabError
 
 # Where wireguard-go listens for `wg`; one that was killed leaves its socket there.
@@ -54,6 +54,7 @@ def down() -> None:
     with suppress(LabError):
         calls.stop()
     _end_daemon()
+    _end_engines()
     if sys.platform == "linux" and os.geteuid() == 0:
         from lab.fabric.fabric import Fabric
         from lab.machines.machines import sweep
@@ -79,3 +80,12 @@ def _end_daemon() -> None:
         if turn == 60:
             os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.1)
+
+
+def _end_engines() -> None:
+    """Engines at work on this lab's state, and the plugins that outlive an engine that was killed."""
+    ours = f"PULUMI_BACKEND_URL={STATE}".encode()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # somebody else's, or it ended
+            if ours in environ.read_bytes().split(b"\0"):
+                os.kill(int(environ.parent.name), signal.SIGKILL)

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 LAB = ROOT / ".lab"
 CONTROL = LAB / "control"  # keys of the lab's CA, logs of calls and refusals
+STATE = f"file://{LAB / 'state'}"  # of the Pulumi engine
 MACHINES = LAB / "machines"
 PEERS = LAB / "peers"  # private keys and configuration files of the lab's clients
 REPORT = LAB / "report.json"

@@ -111,6 +111,22 @@ def test_down_after_the_daemon_was_killed_in_the_middle_of_a_boot_leaves_nothing
 
 
 @pytest.mark.long
+def test_down_after_the_engine_was_killed_in_the_middle_of_a_deployment_leaves_nothing(checkout: Checkout) -> None:
+    up = checkout.lab("up")
+    try:
+        within(90, lambda: "lab.provider aws" in str(processes(str(checkout.path))), "a deployment is under way")
+        engines = [int(one.split(":")[0]) for one in processes(str(checkout.path)) if "bin/pulumi up" in one]
+        assert engines, "the control: the engine is seen"
+    finally:
+        up.kill()
+        up.wait()
+    for engine in engines:
+        os.kill(engine, signal.SIGKILL)
+    checkout.done("down")
+    within(10, lambda: checkout.left() == [], f"nothing is left; {checkout.left()}")
+
+
+@pytest.mark.long
 def test_the_next_lab_cleans_up_after_a_killed_one(checkout: Checkout) -> None:
     killed_in_the_middle_of_a_boot(checkout)
     checkout.done("up")
