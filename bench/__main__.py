@@ -7,18 +7,24 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import boot, new_peer, preview, stream
+from bench import boot, failover, new_peer, preview, readme, stream
 from bench.figure import Figure
 
 RESULTS = Path(__file__).parent / "results.json"
-MEASURES = {"boot": boot.measure, "preview": preview.measure, "stream": stream.measure, "new_peer": new_peer.measure}
+MEASURES = {
+    "boot": boot.measure,
+    "preview": preview.measure,
+    "stream": stream.measure,
+    "failover": failover.measure,
+    "new_peer": new_peer.measure,
+}
 
 
 def machine() -> dict[str, object]:
@@ -31,6 +37,17 @@ def commit() -> str:
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
     )
     return said.stdout.strip() or "unknown"
+
+
+def read() -> dict[str, tuple[Figure, str, str]]:
+    """What was measured before: each figure with its commit and time."""
+    if not RESULTS.exists():
+        return {}
+    names = {field.name for field in fields(Figure)}
+    return {
+        name: (Figure(**{key: value for key, value in found.items() if key in names}), found["commit"], found["at"])
+        for name, found in json.loads(RESULTS.read_text())["figures"].items()
+    }
 
 
 def show(figures: list[Figure], console: Console) -> None:
@@ -62,18 +79,15 @@ def main() -> int:
     for name in wanted:
         with console.status(f"measuring {name} …"):
             figures += MEASURES[name]()
-    kept: dict[str, object] = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() and sys.argv[1:] else {}
-    measured = {
-        f.name: {
-            **asdict(f),
-            "value": f.value,
-            "holds": f.holds,
-            "commit": commit(),
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        for f in figures
+    kept = read() if sys.argv[1:] else {}
+    now = commit(), datetime.now(UTC).isoformat(timespec="seconds")
+    kept |= {figure.name: (figure, *now) for figure in figures}
+    document = {
+        name: {**asdict(figure), "value": figure.value, "holds": figure.holds, "commit": made, "at": at}
+        for name, (figure, made, at) in kept.items()
     }
-    RESULTS.write_text(json.dumps({"machine": machine(), "figures": kept | measured}, indent=2) + "\n")
+    RESULTS.write_text(json.dumps({"machine": machine(), "figures": document}, indent=2) + "\n")
+    readme.write({name: (figure, made) for name, (figure, made, _) in kept.items()}, machine())
     show(figures, console)
     return 0 if all(figure.holds for figure in figures) else 1
 

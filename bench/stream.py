@@ -104,7 +104,7 @@ def _door(environment: Mapping[str, str]) -> Generator[None]:
     found = call(api(environment, "ec2"), "DescribeVpcEndpoints", Filters=only)
     endpoint = str(cast(list[Document], found["VpcEndpoints"])[0]["VpcEndpointId"])
     namespace = calls.namespace(endpoint)
-    _inside(namespace, "nft", "-f", "-", stdin=REDIRECT)
+    inside(namespace, "nft", "-f", "-", stdin=REDIRECT)
     with _sink(namespace):
         yield
 
@@ -112,26 +112,26 @@ def _door(environment: Mapping[str, str]) -> Generator[None]:
 @contextmanager
 def _bare(environment: Mapping[str, str], client: Client) -> Generator[None]:
     """A second tunnel of the client's, to a machine that does nothing else."""
-    instance = run_machine(environment, EMPTY, SecurityGroupIds=[_open_group(environment)])
+    instance = run_machine(environment, EMPTY, SecurityGroupIds=[open_group(environment)])
     ec2 = api(environment, "ec2")
     made = call(ec2, "AllocateAddress", Domain="vpc")
-    until(lambda: _associated(environment, instance, str(made["AllocationId"])), "a public address")
+    until(lambda: associated(environment, instance, str(made["AllocationId"])), "a public address")
     namespace = calls.namespace(instance)
     public = {
         where: _tunnel(name, where) for name, where in ((f"bg-{MARK}", namespace), (f"bc-{MARK}", client.namespace))
     }
-    _inside(namespace, "wg", "set", f"bg-{MARK}", "listen-port", str(BARE_PORT), "peer", public[client.namespace],
+    inside(namespace, "wg", "set", f"bg-{MARK}", "listen-port", str(BARE_PORT), "peer", public[client.namespace],
             "allowed-ips", f"{BARE_CLIENT}/32")  # fmt: skip
-    _inside(client.namespace, "wg", "set", f"bc-{MARK}", "peer", public[namespace], "allowed-ips", f"{BARE_GATEWAY}/32",
+    inside(client.namespace, "wg", "set", f"bc-{MARK}", "peer", public[namespace], "allowed-ips", f"{BARE_GATEWAY}/32",
             "endpoint", f"{made['PublicIp']}:{BARE_PORT}")  # fmt: skip
-    _inside(namespace, "ip", "addr", "add", f"{BARE_GATEWAY}/24", "dev", f"bg-{MARK}")
-    _inside(client.namespace, "ip", "addr", "add", f"{BARE_CLIENT}/24", "dev", f"bc-{MARK}")
+    inside(namespace, "ip", "addr", "add", f"{BARE_GATEWAY}/24", "dev", f"bg-{MARK}")
+    inside(client.namespace, "ip", "addr", "add", f"{BARE_CLIENT}/24", "dev", f"bc-{MARK}")
     with _sink(namespace):
         until(lambda: clients.can_open(client.namespace, BARE_GATEWAY, SINK) == "connected" or None, "the bare tunnel")
         yield
 
 
-def _open_group(environment: Mapping[str, str]) -> str:
+def open_group(environment: Mapping[str, str]) -> str:
     ec2 = api(environment, "ec2")
     network = gateway_interface(environment)["VpcId"]
     group = str(
@@ -142,7 +142,7 @@ def _open_group(environment: Mapping[str, str]) -> str:
     return group
 
 
-def _associated(environment: Mapping[str, str], instance: str, allocation: str) -> bool | None:
+def associated(environment: Mapping[str, str], instance: str, allocation: str) -> bool | None:
     """Associates once the machine runs."""
     ec2 = api(environment, "ec2")
     only = [{"Name": "attachment.instance-id", "Values": [instance]}]
@@ -156,13 +156,13 @@ def _associated(environment: Mapping[str, str], instance: str, allocation: str) 
 
 def _tunnel(name: str, namespace: str) -> str:
     """An interface with a key of its own; its public key."""
-    _inside(namespace, "wireguard-go", name)
-    secret = _inside(namespace, "wg", "genkey")
-    _inside(namespace, "wg", "set", name, "private-key", "/dev/stdin", stdin=secret)
-    _inside(namespace, "ip", "link", "set", name, "mtu", "1420", "up")
-    return _inside(namespace, "wg", "pubkey", stdin=secret).strip()
+    inside(namespace, "wireguard-go", name)
+    secret = inside(namespace, "wg", "genkey")
+    inside(namespace, "wg", "set", name, "private-key", "/dev/stdin", stdin=secret)
+    inside(namespace, "ip", "link", "set", name, "mtu", "1420", "up")
+    return inside(namespace, "wg", "pubkey", stdin=secret).strip()
 
 
-def _inside(namespace: str, *argv: str, stdin: str = "") -> str:
+def inside(namespace: str, *argv: str, stdin: str = "") -> str:
     command = ["ip", "netns", "exec", namespace, *argv]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout

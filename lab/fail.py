@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
@@ -215,24 +216,53 @@ def _rows() -> list[Mapping[str, object]]:
     return cast(list[Mapping[str, object]], clients.twinlock(deployer, "gateway", "list")["gateways"])
 
 
+@contextmanager
+def loaded(client: Client, during: Load) -> Generator[None]:
+    """Under one transfer after the other; LabError if one did not end well."""
+    begin = _transfers(client, during)
+    moving = _under_way(client, begin)
+    ended: list[Mapping[str, object]] = []
+    stop = threading.Event()
+
+    def go_on(moving: subprocess.Popen[str]) -> None:
+        ended.append(_moved(moving))
+        while not stop.is_set():
+            ended.append(_moved(begin()))
+
+    work = threading.Thread(target=go_on, args=(moving,), daemon=True)
+    work.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        work.join()
+    if not all(moved["ok"] for moved in ended):
+        raise LabError(f"{client.name}: a transfer failed: {ended}")
+
+
 def _load(client: Client, during: Load) -> subprocess.Popen[str] | None:
-    if during == "idle":
-        return None
+    return None if during == "idle" else _under_way(client, _transfers(client, during))
+
+
+def _transfers(client: Client, during: Load) -> Callable[[], subprocess.Popen[str]]:
     from lab import deploy
 
     outputs = deploy.pulumi(calls.environment(), "stack", "output", "--json", "--stack", "lab")
     bucket = str(json.loads(outputs)["buckets"][0])
-    verb = "put" if during == "upload" else "get"
-    key = "lab/fail" if during == "upload" else OBJECT_KEY
-    before = _bytes(client)
-    moving = subprocess.Popen(
+    verb, key = ("put", "lab/fail") if during == "upload" else ("get", OBJECT_KEY)
+    return lambda: subprocess.Popen(
         ["ip", "netns", "exec", client.namespace, clients.PYTHON, "-m", "lab.transfer", verb, bucket, key,
          str(OBJECT_BYTES), str(_ATTEMPTS)],
         cwd=ROOT, env={"PATH": "/usr/bin:/bin", **client.credentials}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def _under_way(client: Client, begin: Callable[[], subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    before = _bytes(client)
+    moving = begin()
     while _bytes(client) < before + _MOVED_BYTES:
         if moving.poll() is not None:
-            raise LabError(f"{client.name}: the {during} ended before the fault: {_moved(moving)}")
+            raise LabError(f"{client.name}: the transfer ended before it was under way: {_moved(moving)}")
         time.sleep(0.01)
     return moving
 

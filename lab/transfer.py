@@ -15,7 +15,17 @@ from typing import IO, Protocol, cast
 
 import boto3  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
-from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
+from botocore.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+# Who downloads sends nothing that a gateway which does not know the connection could answer with a reset: it notices
+# by this alone. The SDK's default is 60 s.
+READ_SECONDS = 5
 
 
 class Storage(Protocol):
@@ -30,19 +40,32 @@ def content(size: int) -> bytes:
     return random.Random(20).randbytes(size)  # noqa: S311 - test data, not a secret
 
 
+def _read(storage: Storage, bucket: str, key: str, attempts: int) -> tuple[bytes, int]:
+    """The object, and how often it was asked for again: as in the SDK's own transfers, a body that breaks off is."""
+    again = 0
+    while True:
+        answer = storage.get_object(Bucket=bucket, Key=key)
+        again += cast(Mapping[str, int], answer["ResponseMetadata"])["RetryAttempts"]
+        try:
+            return cast(IO[bytes], answer["Body"]).read(), again
+        except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError):
+            again += 1
+            if again >= attempts:
+                raise
+
+
 def attempt(verb: str, bucket: str, key: str, size: int, attempts: int = 1) -> dict[str, object]:
     """What happened: seconds and digest, or the refusal as the service gave it. One attempt: a refusal is an answer."""
-    settings = Config(retries={"total_max_attempts": attempts}, connect_timeout=5, read_timeout=60)
+    settings = Config(retries={"total_max_attempts": attempts}, connect_timeout=5, read_timeout=READ_SECONDS)
     storage = cast(Storage, boto3.client("s3", config=settings))  # pyright: ignore[reportUnknownMemberType]
     body = content(size) if verb == "put" else b""
     started = time.monotonic()
     try:
         if verb == "put":
             answer = storage.put_object(Bucket=bucket, Key=key, Body=body)
+            retries = cast(Mapping[str, int], answer["ResponseMetadata"])["RetryAttempts"]
         else:
-            answer = storage.get_object(Bucket=bucket, Key=key)
-            body = cast(IO[bytes], answer["Body"]).read()
-        retries = cast(Mapping[str, int], answer["ResponseMetadata"])["RetryAttempts"]
+            body, retries = _read(storage, bucket, key, attempts)
     except ClientError as error:
         return {"ok": False, "error": error.response["Error"]["Code"], "message": error.response["Error"]["Message"]}
     except BotoCoreError as error:
