@@ -119,7 +119,7 @@ class Fresh:
         self.forget_identities("a", "b")
         for item in self.kept.values():
             self.dynamodb.put_item(TableName=self.table, Item=item)
-        self.both("systemctl start twinlock-bootstrap && systemctl start twinlock-agent")
+        self.both("systemctl start twinlock-bootstrap && systemctl start twinlock-agent twinlock-vrrp")
 
     def _kept_versions(self) -> set[str]:
         return {item["secret_version"]["S"] for item in self.kept.values() if item}
