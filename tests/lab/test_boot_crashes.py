@@ -15,7 +15,7 @@ from tests.lab.conftest import RunningLab
 from tests.lab.fresh_gateways import INTERFACES, Fresh, containers, restart_tunnels
 from tests.lab.test_peers_live import within
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 START = "systemctl start --no-block twinlock-bootstrap"
 
 
