@@ -95,6 +95,19 @@ def test_a_peer_that_answers_the_new_identity_is_written_down_and_the_last_one_e
         assert ("end" in stage.table.reads) == (key == BOB)
 
 
+def test_a_look_from_before_the_end_of_a_rotation_sends_nobody_to_the_side_that_is_gone(stage):
+    stage.table.rotated["service"] = rotation(1, NOW + 100)
+    _round(stage)
+    stage.wg.renew_peers(SERVICE, [SetPeer(public_key=ANN)])
+    stage.machine.peers["wg-service2"][ANN]["handshake"] = str(NOW)
+    stage.wg.peers(SERVICE)
+    stage.at = NOW + 101.0
+    assert stage.identities.apply(PEERS), "the follower ends it between a look and what follows from that look"
+    stage.machine.transactions.clear()
+    stage.identities.settle(PEERS)
+    assert not [command for commands in stage.machine.transactions for command in commands]
+
+
 def test_the_window_ends_the_old_identity_for_who_did_not_move(stage):
     stage.table.rotated["service"] = rotation(1, NOW + 100)
     _round(stage)

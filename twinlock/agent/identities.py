@@ -96,9 +96,13 @@ class Identities:
 
     def settle(self, peers: Peers) -> None:
         """After a look at the interfaces: nobody is kept on a side where it does not answer, and packets follow."""
-        if (ways := self._wg.seen.get(WAY)) is not None:
+        with self._lock:
+            self._settle(peers)
+
+    def _settle(self, peers: Peers) -> None:
+        if (ways := self._seen(WAY)) is not None:
             self._way.found |= _on(ways, self._newest(self._way)) & peers.keys()
-        sides = self._wg.seen.get(SERVICE)
+        sides = self._seen(SERVICE)
         if sides is None:
             return
         self._wg.prune(SERVICE)
@@ -109,6 +113,10 @@ class Identities:
         self._service.found -= back
         self._send(frozenset(peers[key].address for key in moved if key in peers))
 
+    def _seen(self, interface: str) -> tuple[Seen, Seen] | None:
+        """None where one identity is served: what was seen of two before that would send packets to the dead side."""
+        return self._wg.seen.get(interface) if len(self._wg.live(interface)) > 1 else None
+
     def _newest(self, served: _Served) -> int:
         """The side of the newest identity; without the registry's word the one that packets don't go to by default."""
         return served.numbers[-1] % 2 if served.numbers else 1
@@ -117,11 +125,14 @@ class Identities:
         numbers = self._numbers(served)
         if numbers == served.numbers:
             return False
-        if numbers != (0,) or len(self._wg.live(served.interface)) > 1:
-            keys = {number: served.keys.get(number) or self._key(served, number) for number in numbers}
-            self._serve(served, numbers, keys)
-            served.keys = keys
-        served.numbers, served.found, served.marked = numbers, frozenset(), frozenset()
+        changes = numbers != (0,) or len(self._wg.live(served.interface)) > 1
+        keys = {number: served.keys.get(number) or self._key(served, number) for number in numbers} if changes else {}
+        # At once: whoever settles in between would take the older side for the newest.
+        with self._lock:
+            if changes:
+                self._serve(served, numbers, keys)
+                served.keys = keys
+            served.numbers, served.found, served.marked = numbers, frozenset(), frozenset()
         return True
 
     def _numbers(self, served: _Served) -> tuple[int, ...]:
@@ -137,10 +148,9 @@ class Identities:
         sides = tuple(next((keys[n] for n in numbers if n % 2 == side), None) for side in (0, 1))
         for number, key in enumerate(sides):
             write_tunnel(side_tunnel(self._boot, served.interface, number, key), self._folder)
-        with self._lock:
-            self._nft.transaction(self._rules(served, numbers))
-            self._moved = None
-            self._wg.serve(served.interface, sides)
+        self._nft.transaction(self._rules(served, numbers))
+        self._moved = None
+        self._wg.serve(served.interface, sides)
 
     def _rules(self, served: _Served, numbers: tuple[int, ...]) -> list[Json]:
         """While two are served the older one's side is where packets go by default."""
@@ -151,15 +161,14 @@ class Identities:
         return [flush_set("second"), *default, *([flush_set("moved")] if len(numbers) == 1 else [])]
 
     def _send(self, addresses: frozenset[str]) -> None:
-        with self._lock:
-            before = self._nft.addresses("moved") if self._moved is None else self._moved
-            gone, come = sorted(before - addresses), sorted(addresses - before)
-            commands = [
-                *([delete_elements("moved", gone)] if gone else []),
-                *([add_elements("moved", come)] if come else []),
-            ]
-            self._nft.transaction(commands)
-            self._moved = addresses
+        before = self._nft.addresses("moved") if self._moved is None else self._moved
+        gone, come = sorted(before - addresses), sorted(addresses - before)
+        commands = [
+            *([delete_elements("moved", gone)] if gone else []),
+            *([add_elements("moved", come)] if come else []),
+        ]
+        self._nft.transaction(commands)
+        self._moved = addresses
 
     def _account(self, served: _Served, peers: Peers) -> None:
         """Who moved is written down, and the rotation ends with the last one."""
