@@ -19,7 +19,8 @@ from tests.registry_samples import ALICE, BOB, CAROL, FakeClock, definition, pub
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE
 from twinlock.registry.errors import Refused
-from twinlock.registry.store import Clock, Registry
+from twinlock.registry.ground import Clock
+from twinlock.registry.store import Registry
 from twinlock.registry.table import Table
 
 TENANTS, NAMES, PEOPLE = ("red", "auto", "strict", "tiny"), ("one", "two", "three"), (ALICE, BOB, CAROL)

@@ -23,8 +23,10 @@ from tests.registry_samples import (
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE, Room
 from twinlock.registry.errors import Corrupt, Refused
+from twinlock.registry.ground import Clock
 from twinlock.registry.model import Identity, ShardLease, Wanted
-from twinlock.registry.store import BULK, Clock, Registry
+from twinlock.registry.people import BULK
+from twinlock.registry.store import Registry
 from twinlock.registry.table import Put, Table
 
 

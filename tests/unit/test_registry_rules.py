@@ -20,9 +20,9 @@ from twinlock.registry.addresses import free_addresses, probes
 from twinlock.registry.aws_errors import explained
 from twinlock.registry.definition import DefinitionError, definition_from_json, definition_to_json
 from twinlock.registry.errors import Corrupt, Refused, Unavailable
+from twinlock.registry.ground import Clock, check_name
 from twinlock.registry.model import Peer
 from twinlock.registry.public_key import check_public_key
-from twinlock.registry.store import Clock, check_name
 from twinlock.registry.table import Check, LostRace, Table, absent, decode, encode
 
 P = 2**255 - 19

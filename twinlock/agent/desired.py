@@ -11,9 +11,9 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from twinlock.agent.state import LastState
 from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
+from twinlock.registry.ground import check_name
 from twinlock.registry.model import Peer
 from twinlock.registry.public_key import check_public_key
-from twinlock.registry.store import check_name
 
 
 @dataclass(frozen=True, kw_only=True)

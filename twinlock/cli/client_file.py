@@ -11,8 +11,9 @@ from twinlock.cli.private_key import PrivateKey
 from twinlock.cli.wireguard_file import ClientFile, Way, allowed_networks
 from twinlock.registry.definition import Definition, Slot
 from twinlock.registry.errors import Refused
+from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import GatewayRecord, Peer
-from twinlock.registry.store import Registry, tenant_of
+from twinlock.registry.store import Registry
 
 
 def client_file(environment: Environment, tenant: str, name: str, private_key: PrivateKey | None) -> ClientFile:

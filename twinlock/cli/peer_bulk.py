@@ -14,8 +14,9 @@ from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.cli.peers_file import read_roster, roster_text
 from twinlock.registry.errors import Refused
 from twinlock.registry.model import Peer, Wanted
+from twinlock.registry.people import BULK
 from twinlock.registry.roster import Roster, Step, batches, check_unowned, steps
-from twinlock.registry.store import BULK, Registry
+from twinlock.registry.store import Registry
 
 _SIGN = {"enrol": "[green]+", "revoke": "[red]-", "kept": "[dim] "}
 _SHOWN = 200  # lines of a difference on a screen

@@ -17,9 +17,9 @@ import typer
 import yaml
 
 from twinlock.registry.errors import Refused
+from twinlock.registry.ground import check_wanted
 from twinlock.registry.model import Peer, Wanted
 from twinlock.registry.roster import Roster
-from twinlock.registry.store import check_wanted
 
 LARGEST = 32 << 20  # bytes: some hundred thousand peers
 _FIELDS = {"public_key", "expires"}

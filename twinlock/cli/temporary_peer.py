@@ -13,8 +13,8 @@ from twinlock.cli.cloud import Environment
 from twinlock.cli.health import FRESH
 from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.errors import Refused, Unavailable
+from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import GatewayRecord, Peer
-from twinlock.registry.store import tenant_of
 
 _POLL_SECONDS = 0.2
 

@@ -1,0 +1,88 @@
+"""The registry as gateways and those who run them use it: identities, their rotations, records, who serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from twinlock.registry import items, keys
+from twinlock.registry.errors import Refused
+from twinlock.registry.ground import Ground
+from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish, numbered
+from twinlock.registry.table import Put, absent, equals, key_of, number, text
+
+MARKS = 50  # peers that are marked as moved in one transaction
+_SHARD = keys.shard(0)
+
+
+class Fleet(Ground):
+    """The gateways of an environment."""
+
+    def identity(self, name: str) -> Identity | None:
+        item = self._table.get((keys.IDENTITY, name))
+        return None if item is None else items.identity_from(item)
+
+    def claim_identity(self, identity: Identity) -> Identity:
+        """The winner's: the given one if nobody claimed that name before."""
+        held = self._table.put(items.identity_item(identity), absent())
+        return identity if held is None else items.identity_from(held)
+
+    def rotations(self) -> dict[str, Rotation]:
+        """The last rotation of each identity that ever had one, by its name."""
+        return {found.name: found for found in map(items.rotation_from, self._table.query(keys.ROTATION))}
+
+    def start_rotation(self, name: str, window: int) -> Rotation:
+        """The next identity beside the current one for `window` seconds. Raises Refused while one is under way."""
+        now, last = self._now(), self.rotations().get(name)
+        if window < 1:
+            raise Refused(f"a window of {window} s is none: pass one second at least")
+        if last is not None and now < last.until:
+            raise Refused(f"identity {name} is being rotated already: `twinlock gateway rotation` shows how far it is")
+        if self.identity(numbered(name, last.number if last else 0)) is None:
+            raise Refused(f"no gateway has made the identity {name} yet: there is nothing to rotate")
+        following = Rotation(name=name, number=1 + (last.number if last else 0), asked_at=now, until=now + window)
+        same = absent() if last is None else equals("number", last.number)
+        if self._table.put(items.rotation_item(following), same) is not None:
+            raise Refused(f"somebody else rotates identity {name} just now: `twinlock gateway rotation` shows it")
+        return following
+
+    def end_rotation(self, rotation: Rotation) -> None:
+        """The old identity ends now; nothing happens if that rotation is not the last one any more."""
+        ended = replace(rotation, until=min(rotation.until, self._now()))
+        self._table.put(items.rotation_item(ended), equals("number", rotation.number))
+
+    def moved(self, rotation: Rotation) -> frozenset[str]:
+        """The public keys of the peers that were seen on the new identity."""
+        return frozenset(key_of(item)[1] for item in self._table.query(keys.moved(rotation.identity)))
+
+    def mark_moved(self, rotation: Rotation, public_keys: Sequence[str]) -> None:
+        """MARKS at most."""
+        self._table.transact([Put(items.moved_item(rotation, key)) for key in public_keys])
+
+    def put_gateway(self, record: GatewayRecord) -> None:
+        self._table.put(items.gateway_item(record))
+
+    def gateways(self, slots: Iterable[str]) -> tuple[GatewayRecord, ...]:
+        """The records that exist, in the order of the slots."""
+        wanted = [(keys.gateway(slot), "record") for slot in slots]
+        found = self._table.get_many(wanted)
+        return tuple(items.gateway_from(found[key]) for key in wanted if key in found)
+
+    def write_lease(self, lease: ShardLease, *, over: str | None = None, seen: int | None = None) -> ShardLease:
+        """The lease that is in force now: the given one if there was none, or it was its owner's, or `over`'s, or
+        the very one that ends at `seen` (epoch milliseconds). No clock is compared."""
+        free = absent() | equals("owner", lease.owner)
+        if over is not None:
+            free |= equals("owner", over)
+        if seen is not None:
+            free |= equals("until_ms", seen)
+        held = self._table.put(items.shard_item(lease), free)
+        return lease if held is None else items.shard_from(held)
+
+    def switch_wish(self) -> SwitchWish | None:
+        item = self._table.get((keys.SWITCH, _SHARD))
+        return None if item is None else SwitchWish(to=text(item, "to"), asked_ms=number(item, "asked_ms"))
+
+    def ask_switch(self, wish: SwitchWish) -> None:
+        item = {keys.PARTITION: keys.SWITCH, keys.SORT: _SHARD, "to": wish.to, "asked_ms": wish.asked_ms}
+        self._table.put(item)
