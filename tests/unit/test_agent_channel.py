@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.agent_samples import ANN, BOB, EVE, NOW
 from twinlock.agent.channel import LARGEST_WAYS, Message, Ways, Word, decode, encode
-from twinlock.agent.vrrp import silent_slot
+from twinlock.agent.vrrp import listening, silent_slot
 from twinlock.agent.ways import WayBook
 from twinlock.agent.wg import TunnelPeer
 
@@ -128,3 +129,15 @@ def test_ten_thousand_ways_are_told_in_pieces():
 )
 def test_being_master_of_a_twins_instance_means_that_it_is_silent(line, slot):
     assert silent_slot(line, "a") == slot
+
+
+def test_what_keepalived_said_before_anybody_listened_is_forgotten(tmp_path):
+    """It outlives the agent, and the pipe keeps its words: "b is silent", of a b that is long back, moves nothing."""
+    fifo = tmp_path / "vrrp"
+    os.mkfifo(fifo)
+    keepalived = os.open(fifo, os.O_RDWR)
+    os.write(keepalived, b'INSTANCE "b" MASTER 254\nINSTANCE "b" BACKUP 254\n')
+    with listening(fifo) as lines:
+        os.write(keepalived, b'INSTANCE "c" MASTER 254\n')
+        assert silent_slot(lines.readline(), "a") == "c"
+    os.close(keepalived)

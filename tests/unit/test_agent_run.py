@@ -23,6 +23,7 @@ from twinlock.agent.follow import follow, read_in_full
 from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import NAMES, PAIR, pair_address
 from twinlock.agent.nft import Nft
+from twinlock.agent.ownership import Silent
 from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway, Outside
@@ -348,6 +349,18 @@ def test_nothing_is_handed_to_a_twin_that_is_not_heard(stage):
     _turn(stage, gateway)
     _turn(stage, gateway)
     assert gateway.serving
+
+
+def test_a_twin_that_falls_silent_and_speaks_again_within_one_turn_is_said_to_be_heard(stage, caplog):
+    """On a busy machine both events wait in the queue; what is said last has to be true."""
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    with caplog.at_level("INFO", "twinlock.agent"):
+        _hear(gateway)
+        gateway._own.events.put(Silent(slot="b"))
+        _hear(gateway)
+    said = [line for line in caplog.messages if line.startswith("gateway b:")]
+    assert said == ["gateway b: heard", "gateway b: silent", "gateway b: heard"]
 
 
 def test_who_is_given_the_shard_calls_at_once(stage):

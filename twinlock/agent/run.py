@@ -165,13 +165,9 @@ class Gateway:
 
     def turn(self, wait: float = 0.0) -> None:
         """Takes the events that are there, or the first one within `wait` seconds, and does what follows."""
-        heard = self._own.heard
         self._take(self._next(wait))
         while not self._own.events.empty():
             self._take(self._next(0.0))
-        for slot in self._own.heard - heard:
-            _log.info("gateway %s: heard", slot)
-            self._ways.returned(slot)
         view = self._own.view
         if view.word:
             self._wake.set()
@@ -183,8 +179,13 @@ class Gateway:
     def _take(self, event: Event | Ways | None) -> None:
         if isinstance(event, Ways):
             self._ways.learn(event, self._want.peers if self._want else ())
-        else:
-            self._own.turn(event)
+            return
+        # After each event: who fell silent and spoke again within one turn has to be told where its ways are, too.
+        heard = self._own.heard
+        self._own.turn(event)
+        for slot in self._own.heard - heard:
+            _log.info("gateway %s: heard", slot)
+            self._ways.returned(slot)
 
     def beat(self) -> None:
         """Every 0.2 s: the twins are told and the gate is kept; ways are looked at when something happened."""
