@@ -2,6 +2,9 @@
 SETUP = python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])' && python3 tools/setup.py
 PYTHON = .venv/bin/python
 TIERS = $(PYTHON) tools/test_tiers.py
+# Python compiles each file once, whatever this machine's settings say, and not into the checkout.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 
 .PHONY: help lab lab-down preview test test-static test-unit test-boot test-lab test-all check bench help
 

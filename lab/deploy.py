@@ -39,8 +39,9 @@ def environment(aws: Mapping[str, str]) -> dict[str, str]:
         "PULUMI_HOME": str(LAB / "pulumi"),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The lab's state and logs stay out of the checkout's packages.
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # Compiled once, whatever this machine's settings say, and not into the checkout's packages.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(TOOLS / "pycache"),
     }
 
 

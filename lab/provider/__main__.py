@@ -1,40 +1,26 @@
-"""`python -m lab.provider aws|random` serves a plugin: prints its port, then answers the engine until it is stopped."""
+"""`python -m lab.provider aws|random` serves a plugin to the engine."""
 
 from __future__ import annotations
 
-import os
-import signal
+import importlib.util
 import sys
-from concurrent import futures
-from types import FrameType
-
-import grpc
-from pulumi.runtime.proto import provider_pb2_grpc
-
-from .answers import OneLineErrors
-from .servicer import Provider
-
-# The engine sends whole zipapps and policies as values; grpc's own 4 MB would refuse a large one.
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
+from types import ModuleType
 
 
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    os._exit(0)
+def protocol_alone() -> None:
+    """Lets `pulumi.runtime.proto` be imported without the SDK around it, which is half of a plugin's start.
 
-
-def main(package: str) -> int:
-    """Serves one of the packages `aws` and `random`."""
-    server = grpc.server(futures.ThreadPoolExecutor(32), interceptors=[OneLineErrors()], options=_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    # Ctrl-C reaches the whole group: the engine decides when the plugin ends. A stop ends it at once.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    print(port, flush=True)
-    server.wait_for_termination()
-    return 0
+    The packages that it lies in are held by modules that have a path and nothing else; for this process alone.
+    """
+    spec = importlib.util.find_spec("pulumi")
+    for name, below in (("pulumi", ""), ("pulumi.runtime", "/runtime")):
+        place = ModuleType(name)
+        place.__path__ = [folder + below for folder in (spec and spec.submodule_search_locations) or ()]
+        sys.modules[name] = place
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    protocol_alone()
+    from .serve import serve
+
+    serve(sys.argv[1])

@@ -12,7 +12,7 @@ from typing import cast
 
 from .constraints import FILE, KEYWORDS, Constraint
 from .shape import Property, Type, shapes
-from .tables import RESOURCES
+from .tables import all_resources
 
 # Token -> AWS's type, and where it names or places a property in another way; "*" is where all others lie, and ""
 # means that the schema says something else of it than the API that the provider calls.
@@ -109,7 +109,7 @@ class _Reader:
     """One type: walks the SDK's shape and AWS's schema side by side."""
 
     def __init__(self, token: str, schema: _Node, renamed: Mapping[str, str]) -> None:
-        self._schema, self._renamed, self._known = schema, renamed, RESOURCES[token].known
+        self._schema, self._renamed, self._known = schema, renamed, all_resources()[token].known
         self._properties = shapes()[token].inputs
 
     def constraints(self) -> dict[str, Constraint]:

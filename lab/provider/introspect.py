@@ -155,10 +155,10 @@ def _class_type(arm: type[object]) -> Type:
 
 def all_shapes() -> dict[str, Shape]:
     """Of every type and function in the tables."""
-    from .tables import FUNCTIONS, RESOURCES
+    from .tables import all_functions, all_resources
 
-    resources = {token: resource_shape(token) for token in RESOURCES}
-    return resources | {token: function_shape(token) for token in FUNCTIONS}
+    resources = {token: resource_shape(token) for token in all_resources()}
+    return resources | {token: function_shape(token) for token in all_functions()}
 
 
 def file_text() -> str:

@@ -32,5 +32,11 @@ def functions(package: str) -> Mapping[str, Function]:
     return {function.token: function for function in found}
 
 
-RESOURCES = {**resources("aws"), **resources("random")}
-FUNCTIONS = {**functions("aws"), **functions("random")}
+def all_resources() -> Mapping[str, ResourceType]:
+    """Of every package."""
+    return {token: kind for package in _FILES for token, kind in resources(package).items()}
+
+
+def all_functions() -> Mapping[str, Function]:
+    """Of every package."""
+    return {token: function for package in _FILES for token, function in functions(package).items()}

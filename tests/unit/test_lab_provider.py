@@ -12,7 +12,7 @@ from lab.provider import introspect
 from lab.provider.answers import UnfinishedError
 from lab.provider.errors import ApiError, NotSupportedError, ProviderError
 from lab.provider.shape import FILE, Property, shapes
-from lab.provider.tables import FUNCTIONS, RESOURCES
+from lab.provider.tables import all_functions, all_resources
 from lab.provider.values import UNKNOWN
 from tests.unit.provider_engine import Engine, RefusedError
 from tests.unit.provider_samples import ADMITS, POLICY, TAGS, World, changed, group, network, table, template
@@ -44,18 +44,18 @@ def _exists(path: str, properties: tuple[Property, ...]) -> bool:
     return found is not None and (not rest or _exists(rest, inner))
 
 
-@pytest.mark.parametrize("token", RESOURCES)
+@pytest.mark.parametrize("token", all_resources())
 def test_every_property_of_the_tables_is_one_of_the_sdk(token: str):
-    kind, shape = RESOURCES[token], shapes()[token]
+    kind, shape = all_resources()[token], shapes()[token]
     named = kind.known | kind.defaults.keys() | set(kind.forces_new_when) | ({kind.named} if kind.named else set())
     assert [path for path in named if not _exists(path, shape.inputs)] == []
     assert kind.restated | kind.secret <= set(shape.outputs)
     assert {each.name for each in shape.inputs if each.required} <= {path.partition(".")[0] for path in kind.known}
 
 
-@pytest.mark.parametrize("token", FUNCTIONS)
+@pytest.mark.parametrize("token", all_functions())
 def test_every_argument_of_a_function_is_one_of_the_sdk(token: str):
-    assert FUNCTIONS[token].known <= {each.name for each in shapes()[token].inputs}
+    assert all_functions()[token].known <= {each.name for each in shapes()[token].inputs}
 
 
 def test_everything_that_was_made_is_unchanged_afterwards(world: World):

@@ -9,7 +9,7 @@ import pytest
 from lab.provider import cloud_schemas, constraints
 from lab.provider.check import check
 from lab.provider.shape import shapes
-from lab.provider.tables import RESOURCES
+from lab.provider.tables import all_resources
 from tests.unit.provider_samples import ADMITS, TRUST, group, network, table, template
 
 VPC, SUBNET, ROUTE = "aws:ec2/vpc:Vpc", "aws:ec2/subnet:Subnet", "aws:ec2/route:Route"
@@ -147,7 +147,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("token", "inputs", "path"), REFUSED)
 def test_what_aws_would_refuse_is_named_by_its_path(token: str, inputs, path: str):
-    assert path in {problem.path for problem in check(RESOURCES[token], shapes()[token], inputs)}
+    assert path in {problem.path for problem in check(all_resources()[token], shapes()[token], inputs)}
 
 
 ACCEPTED = [
@@ -167,7 +167,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize(("token", "inputs"), ACCEPTED, ids=[token for token, _ in ACCEPTED])
 def test_what_the_program_gives_is_accepted(token: str, inputs):
-    assert check(RESOURCES[token], shapes()[token], inputs) == []
+    assert check(all_resources()[token], shapes()[token], inputs) == []
 
 
 def test_the_constraints_are_those_of_the_installed_schemas():

@@ -1,0 +1,34 @@
+"""Serves a plugin: prints its port, then answers the engine until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent import futures
+from types import FrameType
+
+import grpc
+from pulumi.runtime.proto import provider_pb2_grpc
+
+from .answers import OneLineErrors
+from .servicer import Provider
+
+# The engine sends whole zipapps and policies as values; grpc's own 4 MB would refuse a large one.
+_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(0)
+
+
+def serve(package: str) -> None:
+    """Serves one of the packages `aws` and `random`."""
+    server = grpc.server(futures.ThreadPoolExecutor(32), interceptors=[OneLineErrors()], options=_OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    # Ctrl-C reaches the whole group: the engine decides when the plugin ends. A stop ends it at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    print(port, flush=True)
+    server.wait_for_termination()
