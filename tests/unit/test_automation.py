@@ -10,8 +10,7 @@ from pulumi.automation.events import DiagnosticEvent, PolicyEvent, ResourcePreEv
 
 from components.settings import parse
 from tests.unit.program_build import CONFIG, changed
-from twinlock import automation
-from twinlock.automation import Invalid, configuration, spec
+from twinlock.automation import Invalid, configuration, events, settling, spec
 from twinlock.change import Done, Event, Finding, Message, ResourceChange, Started, report
 
 BUCKET = "urn:pulumi:dev::twinlock::twinlock:aws:Storage$aws:s3/bucket:Bucket::data"
@@ -20,7 +19,7 @@ COMPONENT = "urn:pulumi:dev::twinlock::twinlock:aws:Storage::x"
 
 
 def heard(**event: object) -> list[Event]:
-    return list(automation._events(EngineEvent(sequence=1, timestamp=1, **event)))
+    return list(events.told(EngineEvent(sequence=1, timestamp=1, **event)))
 
 
 def step(action: OpType, urn: str, **more: object) -> StepEventMetadata:
@@ -84,5 +83,5 @@ def test_half_of_a_file_beside_a_local_state_goes_and_whole_ones_stay(tmp_path: 
         ("s.json", ""),
     ):
         (stacks / name).write_text(text)
-    automation._mend_sidecars(f"file://{tmp_path}?metadata=1")
+    settling.mend_sidecars(f"file://{tmp_path}?metadata=1")
     assert {file.name for file in stacks.iterdir()} == {"whole.json.attrs", "s.json"}
