@@ -363,6 +363,30 @@ def test_a_twin_that_falls_silent_and_speaks_again_within_one_turn_is_said_to_be
     assert said == ["gateway b: heard", "gateway b: silent", "gateway b: heard"]
 
 
+def test_a_gateway_that_was_late_itself_takes_no_twin_for_silent(stage, caplog):
+    """Its main thread stood still for two seconds: the registry's answer and the twin's words wait in the queue."""
+    stage.table.owned_by("b")
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _hear(gateway, serving=True, term=4)
+    stage.time.at += 2.0
+    with caplog.at_level("INFO", "twinlock.agent"):
+        gateway.ask_once()
+        _hear(gateway, serving=True, term=4)
+    assert [line for line in caplog.messages if "silent" in line] == []
+
+
+def test_a_twin_whose_agent_says_nothing_for_a_second_is_silent(stage, caplog):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _hear(gateway)
+    with caplog.at_level("INFO", "twinlock.agent"):
+        _turn(stage, gateway, 0.9)
+        assert caplog.messages == []
+        _turn(stage, gateway, 0.2)
+    assert caplog.messages[0] == "gateway b: its agent is silent"
+
+
 def test_who_is_given_the_shard_calls_at_once(stage):
     stage.table.owned_by("b")
     gateway = stage.gateway()

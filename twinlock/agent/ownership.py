@@ -83,10 +83,10 @@ class Ownership:
         clock = self._clock()
         if event is not None:
             self.view = self._after(event, clock)
-        for slot, twin in self.view.twins.items():
-            if twin.heard and clock - self._heard_at.get(slot, clock) >= QUIET_SECONDS:
-                _log.info("gateway %s: its agent is silent", slot)
-                self.view = rules.fell_silent(self.view, slot, clock)
+        # With events left its words may be among them: it is this gateway that was late.
+        for slot in self._quiet(clock) if self.events.empty() else ():
+            _log.info("gateway %s: its agent is silent", slot)
+            self.view = rules.fell_silent(self.view, slot, clock)
         if self.fit and rules.due(self.view, clock):
             _log.warning("taking over from %s without the registry", self.view.word)
             self.view = rules.take(self.view, clock, rules.ALONE_SECONDS)
@@ -99,6 +99,9 @@ class Ownership:
     @property
     def heard(self) -> frozenset[str]:
         return frozenset(slot for slot, twin in self.view.twins.items() if twin.heard)
+
+    def _quiet(self, clock: float) -> list[str]:
+        return [slot for slot in self.heard if clock - self._heard_at.get(slot, clock) >= QUIET_SECONDS]
 
     def gate(self) -> Gate:
         return rules.gate(self.view, self._clock())
