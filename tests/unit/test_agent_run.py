@@ -10,7 +10,7 @@ import pytest
 
 from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer, state
 from tests.userdata_samples import gateway_boot
-from twinlock.agent import run as running
+from twinlock.agent import serving
 from twinlock.agent.atomic_file import write_private
 from twinlock.agent.boot import BOOT_FILE, boot_from, load_boot
 from twinlock.agent.bootstrap import Surroundings, bootstrap
@@ -23,10 +23,11 @@ from twinlock.agent.follow import follow, read_in_full
 from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import NAMES, PAIR, pair_address
 from twinlock.agent.nft import Nft
+from twinlock.agent.outside import Outside
 from twinlock.agent.ownership import Silent
 from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.record import load_record
-from twinlock.agent.run import Gateway, Outside
+from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import load, save
 from twinlock.agent.wg import Wg
@@ -201,9 +202,9 @@ def stage(tmp_path):
 
 def _turn(stage, gateway, seconds=1.0) -> None:
     stage.time.at += seconds
-    gateway.follow_once()
+    gateway.follower.follow_once()
     gateway.ask_once()
-    gateway.turn()
+    gateway.server.turn()
 
 
 def test_the_first_turns_make_the_box_equal_and_says_so(stage):
@@ -283,7 +284,7 @@ def test_a_client_is_called_only_by_whoever_serves(stage):
     gateway = stage.gateway()
     _turn(stage, gateway)
     stage.opens_a_way()
-    assert gateway.call_once() == 0
+    assert gateway.server.call_once() == 0
     stage.table.owned_by("a")
     _turn(stage, gateway)
     assert stage.machine.peers["wg-service"][ANN]["endpoint"] == "198.51.100.2:29112"
@@ -293,11 +294,11 @@ def test_whoever_lost_the_lease_lets_go_of_every_client(stage):
     gateway = stage.gateway()
     _turn(stage, gateway)
     stage.opens_a_way()
-    gateway.call_once()
+    gateway.server.call_once()
     stage.table.owned_by("b")
     _turn(stage, gateway)
     assert stage.machine.peers["wg-service"] == {}
-    assert gateway.call_once() == 0
+    assert gateway.server.call_once() == 0
     _turn(stage, gateway)
     assert stage.table.records[-1].serving is False
 
@@ -306,22 +307,22 @@ def test_clients_that_a_crashed_agent_had_called_are_let_go_when_another_serves(
     gateway = stage.gateway()
     _turn(stage, gateway)
     stage.opens_a_way()
-    gateway.call_once()
+    gateway.server.call_once()
     stage.table.owned_by("b")
     _turn(stage, stage.gateway())
     assert stage.machine.peers["wg-service"] == {}
 
 
 def _hear(gateway, **changes):
-    gateway._own.events.put(Word(**{"slot": "b", "serving": False, "term": 0, **changes}))
-    gateway.turn()
+    gateway.own.events.put(Word(**{"slot": "b", "serving": False, "term": 0, **changes}))
+    gateway.server.turn()
 
 
 def test_a_switch_lets_go_first_says_who_is_next_and_does_not_take_it_back(stage):
     gateway = stage.gateway()
     _turn(stage, gateway)
     stage.opens_a_way()
-    gateway.call_once()
+    gateway.server.call_once()
     _hear(gateway)
     stage.table.wish = SwitchWish(to="b", asked_ms=1)
     _turn(stage, gateway, 0.5)
@@ -357,7 +358,7 @@ def test_a_twin_that_falls_silent_and_speaks_again_within_one_turn_is_said_to_be
     _turn(stage, gateway)
     with caplog.at_level("INFO", "twinlock.agent"):
         _hear(gateway)
-        gateway._own.events.put(Silent(slot="b"))
+        gateway.own.events.put(Silent(slot="b"))
         _hear(gateway)
     said = [line for line in caplog.messages if line.startswith("gateway b:")]
     assert said == ["gateway b: heard", "gateway b: silent", "gateway b: heard"]
@@ -405,11 +406,11 @@ def test_a_gateway_that_lost_its_interface_hands_over_and_takes_nothing(stage):
     _turn(stage, gateway)
     _hear(gateway)
     stage.machine.fails = "wg show wg-service"
-    gateway._careful(gateway.beat)
-    gateway._careful(gateway.turn)
+    gateway.server.careful(gateway.server.beat)
+    gateway.server.careful(gateway.server.turn)
     assert not gateway.serving
-    gateway._own.events.put(Word(slot="b", serving=False, term=9, gives="a"))
-    gateway._careful(gateway.turn)
+    gateway.own.events.put(Word(slot="b", serving=False, term=9, gives="a"))
+    gateway.server.careful(gateway.server.turn)
     assert not gateway.serving
 
 
@@ -417,12 +418,12 @@ def test_letting_go_is_tried_again_until_it_is_done(stage):
     gateway = stage.gateway()
     _turn(stage, gateway)
     stage.opens_a_way()
-    gateway.call_once()
+    gateway.server.call_once()
     stage.table.owned_by("b")
     stage.machine.fails = "wg set wg-service"
     with pytest.raises(CommandFailed):
         _turn(stage, gateway)
-    assert gateway.call_once() == 0
+    assert gateway.server.call_once() == 0
     stage.machine.fails = ""
     _turn(stage, gateway)
     assert stage.machine.peers["wg-service"] == {}
@@ -432,14 +433,14 @@ def test_who_expires_is_shut_out_while_the_registry_hangs(stage):
     """Nothing but the clock is asked: a look at the registry may take seconds."""
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2", expires_at=NOW + 5)
     gateway = stage.gateway()
-    gateway.follow_once()
+    gateway.follower.follow_once()
     asked = len(stage.table.reads)
     stage.time.at += 4.9
-    assert gateway.expire_once() == 0
+    assert gateway.server.expire_once() == 0
     stage.time.at += 0.1
-    assert gateway.expire_once() == 1
+    assert gateway.server.expire_once() == 1
     assert set(stage.machine.peers["wg-way"]) == {ANN}
-    assert gateway.expire_once() == 0
+    assert gateway.server.expire_once() == 0
     assert len(stage.table.reads) == asked
 
 
@@ -453,9 +454,9 @@ def test_without_the_registry_the_gateway_goes_on_and_peers_still_expire(stage):
     assert set(stage.machine.peers["wg-way"]) == {ANN}
     assert gateway.serving
     stage.opens_a_way()
-    assert gateway.call_once() == 0, "no twin either: the other one may have called them"
+    assert gateway.server.call_once() == 0, "no twin either: the other one may have called them"
     _hear(gateway)
-    assert gateway.call_once() == 1
+    assert gateway.server.call_once() == 1
 
 
 def test_a_restarted_agent_without_the_registry_starts_from_disk(stage):
@@ -474,10 +475,10 @@ def test_a_gateway_that_comes_back_steals_no_client_from_the_one_that_took_over(
     stage.table.owned_by("b")
     gateway = stage.gateway()
     stage.opens_a_way()
-    assert gateway.call_once() == 0
+    assert gateway.server.call_once() == 0
     calls: list[int] = []
     ask = stage.table._ask
-    stage.table._ask = lambda what: (ask(what), calls.append(gateway.call_once()))
+    stage.table._ask = lambda what: (ask(what), calls.append(gateway.server.call_once()))
     _turn(stage, gateway)
     assert set(calls) == {0}, "at no moment of its first turn"
     assert not gateway.serving
@@ -528,7 +529,7 @@ def test_an_item_that_this_version_did_not_write_stops_nothing_that_runs(stage):
 
 
 def test_something_unforeseen_ends_the_process_rather_than_one_thread(stage, monkeypatch):
-    monkeypatch.setattr(running, "_CALL_SECONDS", 0.01)
+    monkeypatch.setattr(serving, "_BEAT_SECONDS", 0.01)
     gateway = stage.gateway()
 
     def broken():

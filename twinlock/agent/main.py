@@ -22,8 +22,9 @@ from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import pair_address
 from twinlock.agent.metadata import instance_id
 from twinlock.agent.nft import Nft
+from twinlock.agent.outside import Outside
 from twinlock.agent.record import load_record
-from twinlock.agent.run import Gateway, Outside
+from twinlock.agent.run import Gateway
 from twinlock.agent.secrets import Secrets
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import STATE_FOLDER

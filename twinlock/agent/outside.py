@@ -1,0 +1,56 @@
+"""Everything outside that a running gateway touches, and how often a thing is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from twinlock.agent.box import Box
+from twinlock.agent.channel import Message
+from twinlock.agent.follow import PeerSource
+from twinlock.agent.identities import Identities
+from twinlock.agent.ownership import LeaseStore
+from twinlock.registry.model import GatewayRecord, SwitchWish
+
+
+class RunStore(PeerSource, Protocol):
+    """The registry, as far as a running gateway goes."""
+
+    def put_gateway(self, record: GatewayRecord) -> None: ...
+    def switch_wish(self) -> SwitchWish | None: ...
+    def gateways(self, slots: tuple[str, ...]) -> tuple[GatewayRecord, ...]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """The registry, the box, the twins, the time."""
+
+    registry: RunStore
+    leases: LeaseStore  # the same registry, with less patience
+    storage_prefixes: Callable[[], tuple[str, ...]]
+    box: Box
+    identities: Identities
+    state_file: Path
+    say: Callable[[Message], None]  # to every twin
+    listen: Callable[[], Message | None]  # waits for the next
+    silences: Callable[[], Iterator[str]]  # keepalived's word; waits for each
+    now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+
+
+class Pace:
+    """When something was last done, on one clock. Of one thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def is_due(self, what: str, seconds: float) -> bool:
+        at = self._last.get(what)
+        return at is None or self._clock() - at >= seconds
+
+    def done(self, what: str) -> None:
+        self._last[what] = self._clock()

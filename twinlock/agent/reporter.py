@@ -1,0 +1,42 @@
+"""What a gateway tells the registry of itself: its record, as a heartbeat. The follower's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from twinlock.agent.outside import Outside, Pace
+from twinlock.agent.shared import Shared
+from twinlock.registry.model import GatewayRecord
+
+HEARTBEAT_SECONDS = 5.0
+
+
+class Reporter:
+    def __init__(self, record: GatewayRecord, outside: Outside, shared: Shared) -> None:
+        self._record, self._out, self._shared = record, outside, shared
+        self._pace = Pace(outside.clock)
+        self._published: tuple[object, ...] = ()
+
+    def renew(self) -> None:
+        """There is news that the record's own fields do not show."""
+        self._published = ()
+
+    def report(self, applied: Mapping[str, int]) -> None:
+        """Heartbeat: every few seconds, and at once when there is news. `applied` are the generations in force."""
+        state = self._shared.state
+        if state is None or self._shared.want is None:
+            return
+        news = (applied, state.storage_prefixes, self._shared.serving)
+        if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
+            return
+        self._record = replace(
+            self._out.identities.told(self._record),
+            heartbeat_at=int(self._out.now()),
+            applied=news[0],
+            storage_prefixes=news[1],
+            serving=news[2],
+        )
+        self._out.registry.put_gateway(self._record)
+        self._published = news
+        self._pace.done("heartbeat")

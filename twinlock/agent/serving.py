@@ -1,0 +1,181 @@
+"""The serving half, the main thread's: it takes events, keeps the gate, calls clients and lets them go.
+
+It waits for no cloud: whatever may take seconds is another thread's, and comes as an event.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Mapping
+
+from twinlock.agent.boot import Boot
+from twinlock.agent.calls import CallBook
+from twinlock.agent.channel import Ways
+from twinlock.agent.desired import desired
+from twinlock.agent.errors import CommandFailed
+from twinlock.agent.gate import set_gate
+from twinlock.agent.interfaces import SERVICE, WAY
+from twinlock.agent.outside import Outside
+from twinlock.agent.ownership import SHARD, Event, HandOver
+from twinlock.agent.rotation import carrying
+from twinlock.agent.shared import Shared
+from twinlock.agent.ways import WayBook
+from twinlock.agent.wg import TunnelPeer
+
+_log = logging.getLogger(__name__)
+
+_BEAT_SECONDS = 0.2
+_LOOK_SECONDS, _IDLE_SECONDS = 1.5, 1.0
+
+
+class Serving:
+    """`turn` takes what happened, `beat` is what is done several times a second."""
+
+    def __init__(self, boot: Boot, outside: Outside, shared: Shared, wake: Callable[[], None]) -> None:
+        self._boot, self._out, self._shared, self._own = boot, outside, shared, shared.own
+        self._wake = wake  # the registry is to be asked for the lease at once
+        self._book = CallBook()
+        self._ways = WayBook(boot.slot)
+        self._look_until = self._look_at = self._look_again = self._beat_at = 0.0
+        self._may_hold_clients = True  # those that an agent before this one called
+
+    def round(self) -> None:
+        """Until the next beat at the latest."""
+        self.careful(lambda: self.turn(max(0.0, self._beat_at - self._out.clock())))
+        began = self._out.clock()
+        if began >= self._beat_at:
+            self._beat_at = began + _BEAT_SECONDS
+            self.careful(self.beat)
+            self.careful(self._expire)
+
+    def careful(self, step: Callable[[], None]) -> None:
+        """A gateway whose own commands fail hands over, if there is a twin, and takes nothing until they work."""
+        try:
+            step()
+        except CommandFailed as exc:
+            if self._own.fit:
+                _log.warning("not fit to serve: %s", exc)
+            self._own.fit = False
+            for slot in self._own.heard if self._own.view.serving else ():
+                self._own.events.put(HandOver(to=slot))
+
+    def turn(self, wait: float = 0.0) -> None:
+        """Takes the events that are there, or the first one within `wait` seconds, and does what follows."""
+        self._take(self._next(wait))
+        while not self._own.events.empty():
+            self._take(self._next(0.0))
+        view = self._own.view
+        if view.word:
+            self._wake()
+        if view.serving and not self._shared.serving:
+            self._begin()
+        elif not view.serving and self._may_hold_clients and view.lease is not None:
+            self._let_go()
+
+    def beat(self) -> None:
+        """The twins are told and the gate is kept; ways are looked at when something happened."""
+        self._out.say(self._own.word())
+        clock = self._out.clock()
+        if set_gate(self._out.box.nft, self._own.gate()):
+            self._look_until = clock + _LOOK_SECONDS
+        if clock >= self._look_at:
+            self._look()
+            # Looking at tens of thousands of ways takes a while: never most of the time.
+            took = self._out.clock() - clock
+            busy = clock < self._look_until
+            self._look_at = self._out.clock() + max(4 * took, 0.0 if busy else _IDLE_SECONDS)
+            self._look_again = self._out.clock() + 4 * took
+        elif clock < self._look_until:
+            self._look_at = self._look_again
+
+    def call_once(self) -> int:
+        """Calls every client that is due, if this gateway serves; the number of them."""
+        return self._call(self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE))
+
+    def expire_once(self) -> int:
+        """Shuts out whom the clock has ended, also while the registry does not answer; 1 if somebody was."""
+        shared = self._shared
+        with shared.lock:
+            if shared.want is None or shared.want_of is None or self._out.now() < shared.want.until:
+                return 0
+            want = desired(shared.want_of, self._out.now(), self._boot.slot)
+            self._out.box.reconcile(want)
+            shared.want = want
+        return 1
+
+    def leave(self) -> None:
+        """Stopped in order: a twin that is there goes on at once."""
+        for twin in self._boot.twins:
+            self._own.events.put(HandOver(to=twin.slot))
+        was = self._shared.serving
+        self.careful(self.turn)
+        if was and not self._shared.serving:
+            self._out.say(self._own.word())
+
+    def _expire(self) -> None:
+        self.expire_once()
+
+    def _next(self, wait: float) -> Event | Ways | None:
+        try:
+            return self._own.events.get(timeout=wait) if wait > 0 else self._own.events.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _take(self, event: Event | Ways | None) -> None:
+        if isinstance(event, Ways):
+            want = self._shared.want
+            self._ways.learn(event, want.peers if want else ())
+            return
+        # After each event: who fell silent and spoke again within one turn has to be told where its ways are, too.
+        heard = self._own.heard
+        self._own.turn(event)
+        for slot in self._own.heard - heard:
+            _log.info("gateway %s: heard", slot)
+            self._ways.returned(slot)
+
+    def _look(self) -> None:
+        # Both, also where this gateway stands by: an interface that is gone fails here.
+        way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
+        self._own.fit = True
+        self._call(way, service)
+        want = self._shared.want
+        self._out.identities.settle(want.peers if want else {})
+        now = self._out.now()
+        self._out.box.wg.set_peers(WAY, self._ways.calls(way, now))
+        for ways in self._ways.news(way, now):
+            self._out.say(ways)
+
+    def _call(self, way: Mapping[str, TunnelPeer], service: Mapping[str, TunnelPeer]) -> int:
+        with self._shared.lock:
+            want = self._shared.want
+            # In doubt nobody is called: a call would end the very sessions that the clients vouch for.
+            if not self._shared.serving or want is None or self._own.gate() == "doubt":
+                return 0
+            calls = self._book.due(carrying(want, way), way, service, self._out.clock(), self._out.now())
+            self._out.box.call(calls)
+        for call in calls:
+            _log.info("called %s… at %s", call.public_key[:8], call.endpoint)
+        return len(calls)
+
+    def _begin(self) -> None:
+        """The gate first, then every client that has a way is called."""
+        began = self._out.clock()
+        with self._shared.lock:
+            self._book.forget()
+            self._shared.serving = self._may_hold_clients = True
+        set_gate(self._out.box.nft, self._own.gate())
+        called = self._call(self._out.box.wg.peers(WAY), {})  # nobody is on the service yet
+        self._look_until = self._out.clock() + _LOOK_SECONDS
+        self._out.say(self._own.word())
+        _log.info("serving shard %d: called %d clients in %.0f ms", SHARD, called, (self._out.clock() - began) * 1000)
+
+    def _let_go(self) -> None:
+        """First the gate, which is as good as silence; then the next one is told; if a step fails, all again."""
+        self._shared.serving = False
+        set_gate(self._out.box.nft, "shut")
+        self._out.say(self._own.word())
+        with self._shared.lock:
+            gone = self._out.box.let_go()
+            self._may_hold_clients = False
+        _log.info("let go of shard %d: %d clients", SHARD, gone)

@@ -1,0 +1,23 @@
+"""What the threads of a running gateway share.
+
+`lock` is for whoever changes the box, or what it should be. Everything else has one writer and is replaced as a whole,
+so that whoever reads it sees the old or the new one.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from twinlock.agent.desired import Desired
+from twinlock.agent.ownership import Ownership
+from twinlock.agent.state import LastState
+
+
+class Shared:
+    def __init__(self, own: Ownership, state: LastState | None) -> None:
+        self.lock = threading.Lock()
+        self.own = own  # its events come from every thread; the main one alone takes them
+        self.want: Desired | None = None  # under the lock
+        self.want_of: LastState | None = None  # under the lock: what `want` was made from
+        self.state = state  # the follower's
+        self.serving = False  # the main thread's
