@@ -7,7 +7,9 @@ import hashlib
 
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
+from twinlock.registry.dynamodb import encode
 from twinlock.registry.model import Actor, GatewayRecord
+from twinlock.registry.table import Item
 
 ALICE = Actor(user_id="AROAALICE:alice", arn="arn:aws:sts::123456789012:assumed-role/enroller/alice", host="desk")
 BOB = Actor(user_id="AROABOB:bob", arn="arn:aws:sts::123456789012:assumed-role/approver/bob", host="desk")
@@ -77,14 +79,17 @@ def gateway_record(slot: str, **changes) -> GatewayRecord:
     return GatewayRecord(**(fields | changes))
 
 
+def definition_item(what: Definition) -> Item:
+    return {
+        keys.PARTITION: keys.DEFINITION,
+        keys.SORT: keys.DEFINITION_SORT,
+        keys.DEFINITION_JSON: definition_to_json(what),
+    }
+
+
 def write_definition(client, table: str, what: Definition) -> None:
     """As the program does."""
-    item = {
-        keys.PARTITION: {"S": keys.DEFINITION},
-        keys.SORT: {"S": keys.DEFINITION_SORT},
-        keys.DEFINITION_JSON: {"S": definition_to_json(what)},
-    }
-    client.put_item(TableName=table, Item=item)
+    client.put_item(TableName=table, Item=encode(definition_item(what)))
 
 
 class FakeClock:

@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
+from twinlock.registry.dynamodb import DynamoTable
 from twinlock.registry.model import Actor, SwitchWish
 from twinlock.registry.store import Registry
 from userdata.agent_archive import build_agent_archive
@@ -144,7 +145,7 @@ class Stage:
         self.gateways = {slot: self._place(f"gw-{slot}") for slot in GATEWAYS}
         self._cables()
         self._cloud()
-        self.registry = Registry("registry", self._client("dynamodb"))
+        self.registry = Registry(DynamoTable("registry", self._client("dynamodb")))
         for slot in GATEWAYS:
             self._prepare(slot)
 

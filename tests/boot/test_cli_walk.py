@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
 from tests.registry_samples import definition, gateway_record, public_key, write_definition
 from twinlock.cli.main import app, main
+from twinlock.registry.dynamodb import DynamoTable
 from twinlock.registry.model import Identity
 from twinlock.registry.store import Registry
 
@@ -78,7 +79,7 @@ def cloud(monkeypatch, moto_url, dynamodb, dynamodb_process, registry_table, tmp
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", answer["SecretAccessKey"])
         monkeypatch.setenv("AWS_SESSION_TOKEN", answer["SessionToken"])
 
-    cloud = Cloud(moto_url, Registry(registry_table, dynamodb), become)
+    cloud = Cloud(moto_url, Registry(DynamoTable(registry_table, dynamodb)), become)
     cloud.client("ssm").put_parameter(
         Name="/twinlock/lab/discovery", Value=json.dumps(record), Type="String", Overwrite=True
     )
@@ -292,7 +293,7 @@ def test_a_roll_ends_the_standbys_machine_first_and_waits_for_each_successor(clo
         fresh = gateway_record(slot, instance_id=f"i-new{slot}", heartbeat_at=now + 600, applied={})
         cloud.registry.put_gateway(fresh)
 
-    monkeypatch.setattr("twinlock.cli.cloud.Environment.terminate", terminate)
+    monkeypatch.setattr("twinlock.cli.aws.AwsEnvironment.terminate", terminate)
     replaced = facts("gateway", "roll", "--wait")["replaced"]
     assert [(one["slot"], one["instance_id"]) for one in replaced] == [("b", "i-newb"), ("a", "i-newa")]
     assert ended == ["b", "a"]

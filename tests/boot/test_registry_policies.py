@@ -11,6 +11,7 @@ import pytest
 from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
 from tests.registry_samples import ALICE, BOB, definition, public_key, write_definition
 from twinlock.registry import policies
+from twinlock.registry.dynamodb import DynamoTable
 from twinlock.registry.store import Registry
 
 TABLE, PARAMETER = "arn:aws:dynamodb:eu-west-1:123456789012:table/t", "arn:aws:ssm:eu-west-1:123456789012:parameter/x"
@@ -78,7 +79,7 @@ def watched(dynamodb, registry_table):  # noqa: F811
 
 @pytest.fixture
 def registry(watched, registry_table):  # noqa: F811
-    return Registry(registry_table, watched)
+    return Registry(DynamoTable(registry_table, watched))
 
 
 def refused(policy: policies.Policy, user_id: str, watched: Watched, tenant: str = "red") -> set[Asked]:

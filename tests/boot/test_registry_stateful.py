@@ -1,4 +1,4 @@
-"""Random lives of peers against DynamoDB Local, a part of the transactions answered as AWS answers a conflict.
+"""Random lives of peers on each cloud's table, a part of the transactions lost to somebody else.
 
 A model in plain Python says what must be true after each step: no address twice, no revocation lost, an audit trail
 that explains the state, change numbers without a gap, and a follower of changes who knows what a full reader knows.
@@ -9,40 +9,20 @@ from __future__ import annotations
 import random
 
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.dynamodb import dynamodb, dynamodb_process, make_table  # noqa: F401  (fixtures)
-from tests.registry_samples import ALICE, BOB, CAROL, FakeClock, definition, public_key, write_definition
+from tests.registry_samples import ALICE, BOB, CAROL, FakeClock, definition, public_key
+from tests.registry_tables import Conflicting, dynamodb_process, new_table, put_definition  # noqa: F401  (fixtures)
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import Clock
 from twinlock.registry.store import Registry
-from twinlock.registry.table import Table
 
 TENANTS, NAMES, PEOPLE = ("red", "auto", "strict", "tiny"), ("one", "two", "three"), (ALICE, BOB, CAROL)
 NEEDED = {"red": 1, "auto": 0, "strict": 2, "tiny": 1}
-
-
-class Conflicting:
-    """Refuses a seeded share of transactions, as AWS does when two meet; DynamoDB Local never does."""
-
-    def __init__(self, client, share: float) -> None:
-        self._client, self._share, self._dice, self.conflicts = client, share, random.Random(7), 0
-
-    def __getattr__(self, name: str):
-        return getattr(self._client, name)
-
-    def transact_write_items(self, **arguments):
-        if self._dice.random() < self._share:
-            self.conflicts += 1
-            error = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}
-            reasons = [{"Code": "TransactionConflict"} for _ in arguments["TransactItems"]]
-            raise ClientError({"Error": error, "CancellationReasons": reasons}, "TransactWriteItems")
-        return self._client.transact_write_items(**arguments)
 
 
 class Life:
@@ -67,22 +47,18 @@ class Life:
 
 
 class Peers(RuleBasedStateMachine):
-    client = None  # set by the test
+    new_table = None  # set by the test
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = FakeClock()
-        self.table = make_table(self.client)
-        write_definition(self.client, self.table, definition())
-        self.conflicting = Conflicting(self.client, 0.2)
+        self.table = type(self).new_table()
+        put_definition(self.table, definition())
         clock = Clock(now=self.clock.now, sleep=lambda _: None)
-        self.registry = Registry(self.table, self.conflicting, clock)
+        self.registry = Registry(Conflicting(self.table, random.Random(7), 0.2), clock)
         self.lives: list[Life] = []
         self.changes = dict.fromkeys(TENANTS, 0)
         self.follower = {tenant: (0, {}) for tenant in TENANTS}
-
-    def teardown(self) -> None:
-        self.client.delete_table(TableName=self.table)
 
     def last(self, tenant: str, name: str) -> Life | None:
         return next((life for life in reversed(self.lives) if (life.tenant, life.name) == (tenant, name)), None)
@@ -164,8 +140,7 @@ class Peers(RuleBasedStateMachine):
     @invariant()
     def each_change_has_its_number_and_the_audit_trail_tells_them_all(self):
         assert self.registry.generations() == {tenant: count for tenant, count in self.changes.items() if count}
-        table = Table(self.table, self.client)
-        told = [item for who in PEOPLE for item in table.query(keys.audit(who.user_id))]
+        told = [item for who in PEOPLE for item in self.table.query(keys.audit(who.user_id))]
         for tenant, count in self.changes.items():
             mine = [item for item in told if item["tenant"] == tenant]
             mine.sort(key=lambda item: item.get("generation", 0))
@@ -186,8 +161,8 @@ class Peers(RuleBasedStateMachine):
                     assert (peer.public_key, peer.state) == (life.key, life.state(self.clock.now()))
 
 
-def test_no_life_of_peers_breaks_what_the_registry_promises(dynamodb):  # noqa: F811
-    Peers.client = dynamodb
+def test_no_life_of_peers_breaks_what_the_registry_promises(new_table):  # noqa: F811
+    Peers.new_table = staticmethod(new_table)
     run_state_machine_as_test(
         Peers,
         settings=settings(
@@ -197,14 +172,13 @@ def test_no_life_of_peers_breaks_what_the_registry_promises(dynamodb):  # noqa: 
     )  # fmt: skip
 
 
-def test_a_conflict_on_every_second_transaction_loses_nothing(dynamodb):  # noqa: F811
-    name = make_table(dynamodb)
-    write_definition(dynamodb, name, definition())
-    conflicting = Conflicting(dynamodb, 0.5)
-    registry = Registry(name, conflicting)
+def test_a_conflict_on_every_second_transaction_loses_nothing(new_table):  # noqa: F811
+    table = new_table()
+    put_definition(table, definition())
+    conflicting = Conflicting(table, random.Random(7), 0.5)
+    registry = Registry(conflicting, Clock(sleep=lambda _: None))
     for number in range(20):
         registry.enrol(ALICE, "auto", f"job-{number}", public_key(number))
     assert conflicting.conflicts > 0
     assert len({peer.address for peer in registry.served_peers("auto")}) == 20
     assert registry.generations() == {"auto": 20}
-    dynamodb.delete_table(TableName=name)

@@ -1,4 +1,4 @@
-"""The registry against Amazon's DynamoDB Local."""
+"""What the registry promises, on the table of each cloud."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import pytest
 
-from tests.dynamodb import client_of, dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
 from tests.registry_samples import (
     ALICE,
     BOB,
@@ -18,8 +17,8 @@ from tests.registry_samples import (
     definition,
     gateway_record,
     public_key,
-    write_definition,
 )
+from tests.registry_tables import Around, dynamodb_process, new_table, put_definition  # noqa: F401  (fixtures)
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE, Room
 from twinlock.registry.errors import Corrupt, Refused
@@ -27,7 +26,7 @@ from twinlock.registry.ground import Clock
 from twinlock.registry.model import Identity, ShardLease, Wanted
 from twinlock.registry.people import BULK
 from twinlock.registry.store import Registry
-from twinlock.registry.table import Put, Table
+from twinlock.registry.table import Delete, Put
 
 
 @pytest.fixture
@@ -36,14 +35,14 @@ def clock():
 
 
 @pytest.fixture
-def registry(dynamodb, registry_table, clock):  # noqa: F811
-    write_definition(dynamodb, registry_table, definition())
-    return Registry(registry_table, dynamodb, Clock(now=clock.now))
+def registry(table, clock):
+    put_definition(table, definition())
+    return Registry(table, Clock(now=clock.now))
 
 
 @pytest.fixture
-def table(dynamodb, registry_table):  # noqa: F811
-    return Table(registry_table, dynamodb)
+def table(new_table):  # noqa: F811
+    return new_table()
 
 
 def test_a_peer_is_served_once_somebody_else_approved_it(registry):
@@ -144,11 +143,10 @@ def test_every_change_has_a_number_and_names_whom_it_changed(registry):
     assert registry.changed_names("red", 2, 2) == frozenset()
 
 
-def test_a_gap_in_the_changes_asks_for_a_full_read(registry, dynamodb, registry_table):  # noqa: F811
+def test_a_gap_in_the_changes_asks_for_a_full_read(registry, table):
     for number in range(3):
         registry.enrol(ALICE, "auto", f"peer-{number}", public_key(number))
-    gone = {"pk": {"S": keys.change("auto")}, "sk": {"S": "000000000002"}}
-    dynamodb.delete_item(TableName=registry_table, Key=gone)
+    table.transact([Delete((keys.change("auto"), "000000000002"))])
     assert registry.changed_names("auto", 0, 3) is None
     assert registry.changed_names("auto", 2, 3) == {"peer-2"}
     assert registry.changed_names("auto", 3, 1) is None, "the registry was restored from a backup"
@@ -231,20 +229,17 @@ def test_a_range_is_filled_to_its_last_address_and_says_when_it_nears_its_end(re
         registry.enrol(ALICE, "auto", "late", public_key("late"))
 
 
-def test_an_enrolment_reads_a_few_leases_and_not_all_of_them(dynamodb, registry_table, registry):  # noqa: F811
+def test_an_enrolment_reads_a_few_leases_and_not_all_of_them(table, registry):
     fill(registry, "red", 20)
 
-    class Counting:
+    class Counting(Around):
         queries: ClassVar[list[str]] = []
 
-        def __getattr__(self, name):
-            return getattr(dynamodb, name)
+        def query(self, partition, first=None, last=None):
+            self.queries.append(partition)
+            return table.query(partition, first, last)
 
-        def query(self, **arguments):
-            self.queries.append(arguments["ExpressionAttributeValues"][":p"]["S"])
-            return dynamodb.query(**arguments)
-
-    Registry(registry_table, Counting()).enrol(ALICE, "red", "one-more", public_key("more"))
+    Registry(Counting(table)).enrol(ALICE, "red", "one-more", public_key("more"))
     assert Counting.queries == []
 
 
@@ -431,17 +426,17 @@ def test_a_gateways_record_comes_back_as_it_was_put(registry):
     assert registry.gateways(["a", "b"]) == (replace(record, serving=True, applied={}),)
 
 
-def test_a_table_without_a_definition_is_an_error(dynamodb, registry_table):  # noqa: F811
+def test_a_table_without_a_definition_is_an_error(table):
     with pytest.raises(Corrupt, match="pulumi up"):
-        Registry(registry_table, dynamodb).definition()
+        Registry(table).definition()
 
 
 def test_more_peers_than_one_answer_holds_are_all_served(registry, table):
     """More than 100 keys in a batch, and more than 1 MiB in a query."""
     for number in range(120):
         registry.enrol(ALICE, "auto", f"job-{number:03}", public_key(number))
-    filler = {keys.PARTITION: keys.peer("auto"), keys.SORT: "filler", "address": "x" * 300_000}
-    for number in range(5):
+    filler = {keys.PARTITION: keys.peer("auto"), keys.SORT: "filler", "address": "x" * 30_000}
+    for number in range(40):
         table.put(filler | {keys.SORT: f"filler-{number}"})
     assert [peer.name for peer in registry.served_peers("auto")] == [f"job-{number:03}" for number in range(120)]
 

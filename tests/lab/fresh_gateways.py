@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from lab import calls
 from tests.lab.conftest import RunningLab
-from twinlock.agent.secrets import LABEL, label_of
+from twinlock.agent.aws_secrets import LABEL, label_of
 from twinlock.registry import keys
 
 CRASH = (Path(__file__).parent / "crash.py").read_text()

@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from twinlock.agent.aws_secrets import AwsSecrets, label_of
 from twinlock.agent.errors import BadIdentity, CloudUnavailable
 from twinlock.agent.identity import Claim, take_identity
 from twinlock.agent.private_key import new_private_key, private_key_from_text
-from twinlock.agent.secrets import Secrets, label_of
 from twinlock.registry.model import Identity
 
 CONTAINER = "twinlock/lab/service"
@@ -127,7 +127,7 @@ def secret_store(monkeypatch):
 
 
 def test_a_version_is_kept_by_a_label_of_its_own(secret_store):
-    secrets, versions = Secrets(secret_store), [str(uuid.uuid4()), str(uuid.uuid4())]
+    secrets, versions = AwsSecrets(secret_store), [str(uuid.uuid4()), str(uuid.uuid4())]
     keys = [new_private_key(), new_private_key()]
     for version, key in zip(versions, keys, strict=True):
         secrets.put(CONTAINER, version, key)
@@ -139,14 +139,14 @@ def test_a_version_is_kept_by_a_label_of_its_own(secret_store):
 
 
 def test_putting_the_same_version_again_changes_nothing(secret_store):
-    secrets, key, version = Secrets(secret_store), new_private_key(), str(uuid.uuid4())
+    secrets, key, version = AwsSecrets(secret_store), new_private_key(), str(uuid.uuid4())
     secrets.put(CONTAINER, version, key)
     secrets.put(CONTAINER, version, key)
     assert [v["VersionId"] for v in _versions(secret_store)].count(version) == 1
 
 
 def test_a_dropped_version_has_no_label_left(secret_store):
-    secrets, version = Secrets(secret_store), str(uuid.uuid4())
+    secrets, version = AwsSecrets(secret_store), str(uuid.uuid4())
     secrets.put(CONTAINER, version, new_private_key())
     secrets.drop(CONTAINER, version)
     assert label_of(version) not in [label for v in _versions(secret_store) for label in v.get("VersionStages", [])]
@@ -164,7 +164,7 @@ def test_labels_of_dead_attempts_never_fill_the_secret_up(secret_store):
                 raise ClientError({"Error": {"Code": "LimitExceededException", "Message": "20"}}, "PutSecretValue")
             return secret_store.put_secret_value(**arguments)
 
-    secrets, last = Secrets(Full()), ""
+    secrets, last = AwsSecrets(Full()), ""
     for _ in range(30):
         last = str(uuid.uuid4())
         secrets.put(CONTAINER, last, new_private_key())

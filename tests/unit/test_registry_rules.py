@@ -19,11 +19,12 @@ from twinlock.registry import items
 from twinlock.registry.addresses import free_addresses, probes
 from twinlock.registry.aws_errors import explained
 from twinlock.registry.definition import DefinitionError, definition_from_json, definition_to_json
+from twinlock.registry.dynamodb import DynamoTable, decode, encode
 from twinlock.registry.errors import Corrupt, Refused, Unavailable
 from twinlock.registry.ground import Clock, check_name
 from twinlock.registry.model import Peer
 from twinlock.registry.public_key import check_public_key
-from twinlock.registry.table import Check, LostRace, Table, absent, decode, encode
+from twinlock.registry.table import Check, LostRace, absent
 
 P = 2**255 - 19
 LOW = (
@@ -204,17 +205,17 @@ def failed(code: str) -> ClientError:
 )
 def test_a_transaction_that_met_another_is_a_lost_race(error):
     with pytest.raises(LostRace):
-        Table("t", Answers(error)).transact([Check(("a", "b"), absent())])
+        DynamoTable("t", Answers(error)).transact([Check(("a", "b"), absent())])
 
 
 def test_a_transaction_that_aws_finds_wrong_is_not_tried_again():
     with pytest.raises(Unavailable):
-        Table("t", Answers(cancelled("None", "ValidationError"))).transact([Check(("a", "b"), absent())])
+        DynamoTable("t", Answers(cancelled("None", "ValidationError"))).transact([Check(("a", "b"), absent())])
 
 
 def test_a_transaction_in_progress_is_asked_again_under_the_same_token():
     client, waits = Answers(failed("TransactionInProgressException")), []
-    Table("t", client, waits.append).transact([Check(("a", "b"), absent())])
+    DynamoTable("t", client, waits.append).transact([Check(("a", "b"), absent())])
     assert len(waits) == 1
     assert len({call["ClientRequestToken"] for call in client.calls}) == 1
     assert len(client.calls) == 2
@@ -239,7 +240,7 @@ def test_what_aws_answers_becomes_one_line_with_the_mend(error, kind, says):
     assert says in str(told)
     assert "\n" not in str(told)
     with pytest.raises(kind, match="table t"):
-        Table("t", Answers(error)).get(("a", "b"))
+        DynamoTable("t", Answers(error)).get(("a", "b"))
 
 
 def test_the_registry_takes_the_time_from_the_machine_unless_told():

@@ -1,4 +1,4 @@
-"""boto3's clients as the agent uses them: short timeouts, few retries, the instance's own role."""
+"""A gateway's cloud on AWS, through boto3: short timeouts, few retries, the instance's own role."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import boto3  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
+from twinlock.agent.aws_metadata import instance_id
+from twinlock.agent.aws_secrets import AwsSecrets, SecretsManager
+from twinlock.agent.boot import Boot
 from twinlock.agent.errors import CloudUnavailable
-from twinlock.registry.table import DynamoDB
+from twinlock.registry.dynamodb import DynamoDB, DynamoTable
+from twinlock.registry.table import Table
 
 Answer = Mapping[str, object]
-
-
-class SecretsManager(Protocol):
-    """What is used of boto3.client("secretsmanager")."""
-
-    def put_secret_value(self, **arguments: object) -> Answer: ...
-    def get_secret_value(self, **arguments: object) -> Answer: ...
-    def update_secret_version_stage(self, **arguments: object) -> Answer: ...
-    def list_secret_version_ids(self, **arguments: object) -> Answer: ...
 
 
 class Ec2(Protocol):
@@ -37,29 +32,36 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 _QUICK = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 1})
 
 
-class Clients:
-    """Each is made when it is first used: their models are large, and a boot waits for them."""
+class Aws:
+    """twinlock.agent.cloud.Cloud on AWS."""
 
-    def __init__(self, region: str) -> None:
-        self._session = boto3.Session(region_name=region)
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._session = boto3.Session(region_name=boot.region)
+
+    def table(self) -> Table:
+        return self._table_with(_CONFIG)
+
+    def lease_table(self) -> Table:
+        return self._table_with(_QUICK)
+
+    def secrets(self) -> AwsSecrets:
+        return AwsSecrets(cast(SecretsManager, self._client("secretsmanager", _CONFIG)))
+
+    def instance_id(self) -> str:
+        return instance_id()
+
+    def storage_prefixes(self) -> tuple[str, ...]:
+        return storage_prefixes(self._ec2, self._boot.storage_prefix_list)
 
     @cached_property
-    def dynamodb(self) -> DynamoDB:
-        return cast(DynamoDB, self._client("dynamodb"))
+    def _ec2(self) -> Ec2:
+        return cast(Ec2, self._client("ec2", _CONFIG))
 
-    @cached_property
-    def leases(self) -> DynamoDB:
-        return cast(DynamoDB, self._client("dynamodb", _QUICK))
+    def _table_with(self, config: Config) -> Table:
+        return DynamoTable(self._boot.registry_table, cast(DynamoDB, self._client("dynamodb", config)))
 
-    @cached_property
-    def secrets(self) -> SecretsManager:
-        return cast(SecretsManager, self._client("secretsmanager"))
-
-    @cached_property
-    def ec2(self) -> Ec2:
-        return cast(Ec2, self._client("ec2"))
-
-    def _client(self, service: str, config: Config = _CONFIG) -> object:
+    def _client(self, service: str, config: Config) -> object:
         return self._session.client(service, config=config)  # pyright: ignore
 
 

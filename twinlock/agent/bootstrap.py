@@ -12,8 +12,9 @@ from typing import Protocol
 
 from twinlock import __version__
 from twinlock.agent.boot import Boot
+from twinlock.agent.cloud import SecretStore
 from twinlock.agent.errors import AgentError, BadIdentity, CloudUnavailable
-from twinlock.agent.identity import IdentityStore, SecretStore, Taken, take_sides
+from twinlock.agent.identity import IdentityStore, Taken, take_sides
 from twinlock.agent.interfaces import FOLDER, NAMES, Sides, Tunnel, pair_key, tunnels, write_tunnel
 from twinlock.agent.nft import Nft, flush_chain
 from twinlock.agent.private_key import PrivateKey

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from twinlock.agent.boot import Boot
-from twinlock.agent.identity import IdentityStore, SecretStore, take_identity
+from twinlock.agent.cloud import SecretStore
+from twinlock.agent.identity import IdentityStore, take_identity
 from twinlock.agent.interfaces import FOLDER, SERVICE, WAY, side_tunnel, write_tunnel
 from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_set, prefix
 from twinlock.agent.private_key import PrivateKey

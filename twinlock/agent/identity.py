@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from twinlock.agent.cloud import SecretStore
 from twinlock.agent.errors import BadIdentity
 from twinlock.agent.interfaces import Sides
 from twinlock.agent.private_key import PrivateKey, new_private_key
@@ -24,12 +25,6 @@ class IdentityStore(Protocol):
     def identity(self, name: str) -> Identity | None: ...
     def claim_identity(self, identity: Identity) -> Identity: ...
     def rotations(self) -> Mapping[str, Rotation]: ...
-
-
-class SecretStore(Protocol):
-    def put(self, container: str, version: str, key: PrivateKey) -> None: ...
-    def get(self, container: str, version: str) -> PrivateKey: ...
-    def drop(self, container: str, version: str) -> None: ...
 
 
 class Claim:

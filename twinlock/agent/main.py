@@ -10,22 +10,20 @@ from collections.abc import Sequence
 from types import FrameType
 
 from twinlock import __version__
-from twinlock.agent.aws import Clients, storage_prefixes
 from twinlock.agent.boot import Boot, load_boot
 from twinlock.agent.bootstrap import Surroundings, bootstrap
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Channel
+from twinlock.agent.cloud import Cloud, cloud_of
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError
 from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import pair_address
-from twinlock.agent.metadata import instance_id
 from twinlock.agent.nft import Nft
 from twinlock.agent.outside import Outside
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
-from twinlock.agent.secrets import Secrets
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import STATE_FOLDER
 from twinlock.agent.vrrp import silences
@@ -47,10 +45,11 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         boot = load_boot()
+        cloud = cloud_of(boot)
     except AgentError as exc:
         _log.error("%s", exc)
         return 2
-    return _bootstrap(boot) if command == "bootstrap" else _run(boot)
+    return _bootstrap(boot, cloud) if command == "bootstrap" else _run(boot, cloud)
 
 
 def _stop_at_sigterm(gateway: Gateway) -> None:
@@ -60,12 +59,11 @@ def _stop_at_sigterm(gateway: Gateway) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def _bootstrap(boot: Boot) -> int:
-    aws = Clients(boot.region)
+def _bootstrap(boot: Boot, cloud: Cloud) -> int:
     around = Surroundings(
-        registry=Registry(boot.registry_table, aws.dynamodb),
-        secrets=Secrets(aws.secrets),
-        instance_id=instance_id,
+        registry=Registry(cloud.table()),
+        secrets=cloud.secrets(),
+        instance_id=cloud.instance_id,
         wg=Wg(),
         nft=Nft(),
     )
@@ -78,16 +76,15 @@ def _bootstrap(boot: Boot) -> int:
     return 0
 
 
-def _run(boot: Boot) -> int:
-    aws = Clients(boot.region)
+def _run(boot: Boot, cloud: Cloud) -> int:
     channel = Channel(boot.port + 4, {pair_address(boot.slots, twin.slot): twin.slot for twin in boot.twins})
-    registry, wg, nft = Registry(boot.registry_table, aws.dynamodb), SidedWg(), Nft()
+    registry, wg, nft = Registry(cloud.table()), SidedWg(), Nft()
     outside = Outside(
         registry=registry,
-        leases=Registry(boot.registry_table, aws.leases),
-        storage_prefixes=lambda: storage_prefixes(aws.ec2, boot.storage_prefix_list),
+        leases=Registry(cloud.lease_table()),
+        storage_prefixes=cloud.storage_prefixes,
         box=Box(wg, nft, Conntrack()),
-        identities=Identities(boot, registry, Secrets(aws.secrets), wg, nft),
+        identities=Identities(boot, registry, cloud.secrets(), wg, nft),
         state_file=STATE_FOLDER / "state.json",
         say=channel.say,
         listen=channel.listen,

@@ -1,136 +1,42 @@
-"""The only file of the command that makes AWS clients: an environment is found by its name and nothing else."""
+"""An environment as the command sees it, whatever its cloud: found by its name and nothing else."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import re
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
-import boto3  # pyright: ignore[reportMissingTypeStubs]
-from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
-from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
-from botocore.parsers import ResponseParserError  # pyright: ignore[reportMissingTypeStubs]
-
-from twinlock.registry.aws_errors import code_of, explained
-from twinlock.registry.errors import Corrupt, Refused
+from twinlock.registry.errors import Refused
 from twinlock.registry.model import Actor
 from twinlock.registry.store import Registry
-from twinlock.registry.table import DynamoDB
 
-Answer = Mapping[str, object]
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
-_NEWEST_IMAGE = "/aws/service/debian/release/13/latest/arm64"
-_CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "max_attempts": 4})
 
 
-class Session(Protocol):
-    """What is used of boto3.Session."""
-
-    region_name: str | None
-
-    def client(self, service: str, **arguments: object) -> object: ...
-
-
-class _Parameters(Protocol):
-    def get_parameter(self, *, Name: str) -> Answer: ...  # noqa: N803
-
-
-class _Identity(Protocol):
-    def get_caller_identity(self) -> Answer: ...
-
-
-class Groups(Protocol):
-    """What is used of boto3.client("autoscaling")."""
-
-    def terminate_instance_in_auto_scaling_group(
-        self,
-        *,
-        InstanceId: str,  # noqa: N803
-        ShouldDecrementDesiredCapacity: bool,  # noqa: N803
-    ) -> Answer: ...
-
-
-@dataclass(frozen=True)
-class Environment:
+class Environment(Protocol):
     """One environment, as its discovery record tells; nothing was asked of its registry yet."""
 
-    name: str
-    region: str
-    registry: Registry
-    session: Session
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def region(self) -> str: ...
+
+    @property
+    def registry(self) -> Registry: ...
 
     def actor(self) -> Actor:
-        """Who is asking, in the words that IAM compares with."""
-        client = cast(_Identity, self.session.client("sts", region_name=self.region, config=_CONFIG))
-        with translated("sts:GetCallerIdentity"):
-            answer = client.get_caller_identity()
-        return Actor(user_id=str(answer["UserId"]), arn=str(answer["Arn"]), host=platform.node())
+        """Who is asking, in the words that the cloud's own access control compares with."""
+        ...
 
     def terminate(self, instance_id: str) -> None:
         """Ends a gateway's machine; its group starts another. Raises Refused if that is not allowed."""
-        client = cast(Groups, self.session.client("autoscaling", region_name=self.region, config=_CONFIG))
-        with translated(f"instance {instance_id}"):
-            client.terminate_instance_in_auto_scaling_group(
-                InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
-            )
-
-
-Open = Callable[[str], Environment]
+        ...
 
 
 def open_environment(name: str) -> Environment:
-    """By the discovery record in the account and region of the caller's credentials."""
+    """By the discovery record that the caller's credentials lead to."""
+    from twinlock.cli.aws import open_aws  # a cloud's SDK is loaded where that cloud is asked
+
     if _NAME.fullmatch(name) is None:
         raise Refused(f"{name!r} can't be an environment's name: a-z 0-9 -, 32 at most, a letter first")
-    with translated(f"environment {name}"):
-        session = _session()
-        client = cast(_Parameters, session.client("ssm", config=_CONFIG))
-        record = _record(name, session, client)
-        registry = session.client("dynamodb", region_name=record["region"], config=_CONFIG)
-    return Environment(name, record["region"], Registry(record["table"], cast(DynamoDB, registry)), session)
-
-
-def newest_image() -> str:
-    """The id of Debian 13's newest image for arm64 in the caller's region, as Debian publishes it."""
-    with translated(f"parameter {_NEWEST_IMAGE}"):
-        client = cast(_Parameters, _session().client("ssm", config=_CONFIG))
-        answer = client.get_parameter(Name=_NEWEST_IMAGE)
-    return cast(Mapping[str, str], answer["Parameter"])["Value"]
-
-
-def _session() -> Session:
-    """boto3 alone reads AWS_DEFAULT_REGION; every other SDK and tool AWS_REGION."""
-    return cast(Session, boto3.Session(region_name=os.environ.get("AWS_REGION") or None))
-
-
-def _record(name: str, session: Session, client: _Parameters) -> dict[str, str]:
-    parameter = f"/twinlock/{name}/discovery"
-    try:
-        answer = client.get_parameter(Name=parameter)
-    except ClientError as exc:
-        if code_of(exc) != "ParameterNotFound":
-            raise
-        where = f"no environment {name} in region {session.region_name} of this account"
-        raise Refused(f"{where}: no parameter {parameter}; check the name, AWS_PROFILE, AWS_REGION") from exc
-    text = cast(Mapping[str, str], answer["Parameter"])["Value"]
-    try:
-        record = cast(Mapping[str, object], json.loads(text))
-        if record["version"] != 1:
-            raise Corrupt(f"{parameter} is of version {record['version']}, this command reads 1: update it")
-        return {"region": str(record["region"]), "table": str(record["table"])}
-    except (ValueError, KeyError, TypeError) as exc:
-        raise Corrupt(f"{parameter} is not a discovery record: has `pulumi up` gone through?") from exc
-
-
-@contextmanager
-def translated(where: str) -> Generator[None]:
-    """botocore's errors as one line of ours."""
-    try:
-        yield
-    except (BotoCoreError, ClientError, ResponseParserError) as exc:
-        raise explained(exc, where) from exc
+    return open_aws(name)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from twinlock.cli import screen
-from twinlock.cli.cloud import newest_image
+from twinlock.cli.aws import newest_image
 from twinlock.cli.environment_file import check, new
 from twinlock.cli.environment_recover import recover
 from twinlock.cli.image_pin import moved, pinned

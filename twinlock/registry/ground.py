@@ -13,7 +13,7 @@ from twinlock.registry.definition import Definition, DefinitionError, Tenant, de
 from twinlock.registry.errors import Corrupt, Refused
 from twinlock.registry.model import Peer, Wanted
 from twinlock.registry.public_key import check_public_key
-from twinlock.registry.table import DynamoDB, Item, Table, text
+from twinlock.registry.table import Item, Table, text
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _log = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ class Clock:
 
 
 class Ground:
-    """The registry's table through a client of boto3, read strongly consistent."""
+    """The registry's table, in whatever its cloud has."""
 
-    def __init__(self, table: str, client: DynamoDB, clock: Clock | None = None) -> None:
+    def __init__(self, table: Table, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
-        self._table = Table(table, client, self._clock.sleep)
+        self._table = table
 
     def definition(self) -> Definition:
         item = self._table.get((keys.DEFINITION, keys.DEFINITION_SORT))

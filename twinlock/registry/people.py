@@ -14,7 +14,7 @@ from twinlock.registry.model import Actor, Peer, Wanted
 from twinlock.registry.table import Item, LostRace, number, text
 from twinlock.registry.transitions import Change, Moment
 
-BULK = 14  # peers of one transaction: seven items each at most, and DynamoDB takes 100
+BULK = 14  # peers of one transaction: seven items each at most, and both clouds take 100
 _PATIENCE = 30.0  # seconds of trying against others who change the same tenant
 
 

@@ -9,7 +9,7 @@ from twinlock.registry import items, keys, transitions
 from twinlock.registry.definition import Tenant
 from twinlock.registry.ground import Clock, Ground
 from twinlock.registry.model import Peer
-from twinlock.registry.table import DynamoDB, Item, Key, key_of, number, text, texts
+from twinlock.registry.table import Item, Key, Table, key_of, number, text, texts
 
 _log = logging.getLogger(__name__)
 
@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 class Served(Ground):
     """What a gateway reads; it believes nothing that an item claims."""
 
-    def __init__(self, table: str, client: DynamoDB, clock: Clock | None = None) -> None:
-        super().__init__(table, client, clock)
+    def __init__(self, table: Table, clock: Clock | None = None) -> None:
+        super().__init__(table, clock)
         # Whose approvals stood at the last full read: an attestation that was once there stays, so that reading
         # thousands of peers again costs a query and not three reads for each.
         self._stood: dict[str, frozenset[Peer]] = {}

@@ -11,4 +11,4 @@ from twinlock.registry.served import Served
 
 
 class Registry(Fleet, Served, People):
-    """One environment's registry: its DynamoDB table, through a client of boto3."""
+    """One environment's registry: in the table that its cloud has for it."""

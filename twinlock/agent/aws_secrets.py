@@ -1,14 +1,13 @@
-"""The only file that speaks to the secret store. A version is found by its id, never by AWSCURRENT."""
+"""Secrets Manager: a version is found by its id, never by AWSCURRENT."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
+from typing import Protocol, cast
 
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
-from twinlock.agent.aws import SecretsManager
 from twinlock.agent.errors import CloudUnavailable
 from twinlock.agent.private_key import PrivateKey, private_key_from_text
 from twinlock.registry.aws_errors import code_of
@@ -17,15 +16,26 @@ LABEL = "twinlock-"  # how our staging labels begin
 _LABELS = 10  # of the 20 that a secret may have, so many stay when it is full
 
 
-class Secrets:
+Answer = Mapping[str, object]
+
+
+class SecretsManager(Protocol):
+    """What is used of boto3.client("secretsmanager")."""
+
+    def put_secret_value(self, **arguments: object) -> Answer: ...
+    def get_secret_value(self, **arguments: object) -> Answer: ...
+    def update_secret_version_stage(self, **arguments: object) -> Answer: ...
+    def list_secret_version_ids(self, **arguments: object) -> Answer: ...
+
+
+class AwsSecrets:
+    """twinlock.agent.cloud.SecretStore on AWS."""
+
     def __init__(self, client: SecretsManager) -> None:
         self._client = client
 
     def put(self, container: str, version: str, key: PrivateKey) -> None:
-        """A version of its own under a label of its own: an unlabelled one may be deleted by AWS at any time.
-
-        `version` is the id that the version gets (a UUID), so that doing it again does nothing.
-        """
+        """A version of its own under a label of its own: an unlabelled one may be deleted by AWS at any time."""
         try:
             self._put(container, version, key)
         except ClientError as exc:
