@@ -207,7 +207,7 @@ class Environment(ComponentResource):
                 role.policy,
                 self.definition,
                 self.storage.agent_object,
-                self.network.internet_route,
+                *self.network.ways_out,
                 self.endpoints.storage,
                 self.endpoints.registry,
                 self.addresses[slot.name].association,

@@ -32,14 +32,18 @@ class Firewall(ComponentResource):
 
     group_id: pulumi.Output[str]
     endpoints_group_id: pulumi.Output[str] | None  # where the environment has interface endpoints
-    rules: tuple[SecurityGroupIngressRule | SecurityGroupEgressRule, ...]
+    rules: tuple[SecurityGroupIngressRule | SecurityGroupEgressRule, ...]  # all, the endpoints' own too
 
     def __init__(self, name: str, args: FirewallArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("twinlock:aws:Firewall", name, None, opts)
         self._name, self._args = name, args
         self.group_id = self._group("gateway", "Gateways").id
-        self.endpoints_group_id = self._endpoints_group() if args.interface_endpoints else None
-        self.rules = tuple(self._rule(rule) for rule in args.rules)
+        endpoints = self._group("endpoints", "Interface endpoints").id if args.interface_endpoints else None
+        self.endpoints_group_id = endpoints
+        self.rules = (
+            *(self._rule(rule) for rule in args.rules),
+            *([self._from_gateways(endpoints)] if endpoints is not None else []),
+        )
         self.register_outputs({"groupId": self.group_id})
 
     def _group(self, part: str, what: str) -> SecurityGroup:
@@ -52,11 +56,10 @@ class Firewall(ComponentResource):
             opts=ResourceOptions(parent=self),
         )
 
-    def _endpoints_group(self) -> pulumi.Output[str]:
-        group = self._group("endpoints", "Interface endpoints")
-        SecurityGroupIngressRule(
+    def _from_gateways(self, endpoints: pulumi.Output[str]) -> SecurityGroupIngressRule:
+        return SecurityGroupIngressRule(
             f"{self._name}-endpoints-in",
-            security_group_id=group.id,
+            security_group_id=endpoints,
             ip_protocol="tcp",
             from_port=443,
             to_port=443,
@@ -65,7 +68,6 @@ class Firewall(ComponentResource):
             tags=self._tags("endpoints-in"),
             opts=ResourceOptions(parent=self),
         )
-        return group.id
 
     def _rule(self, rule: FilterRule) -> SecurityGroupIngressRule | SecurityGroupEgressRule:
         kind = SecurityGroupIngressRule if rule.direction == "in" else SecurityGroupEgressRule

@@ -36,15 +36,18 @@ class Network(ComponentResource):
     public_subnets: dict[str, pulumi.Output[str]]  # slot -> id, for gateways alone
     private_subnets: dict[str, pulumi.Output[str]]
     route_tables: tuple[pulumi.Output[str], ...]  # all of them, for the endpoints
+    ways_out: tuple[pulumi.Resource, ...]  # without one of them a machine reaches nothing
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("twinlock:aws:Network", name, None, opts)
         self._name, self._args = name, args
         self.vpc_id = self._network()
         self._public, self._private = self._route_table("public"), self._route_table("private")
-        self.internet_route = self._internet_route()
+        self._associations: list[RouteTableAssociation] = []
+        internet_route = self._internet_route()
         self.public_subnets = {slot.name: self._subnet(slot, "public", self._public) for slot in args.slots}
         self.private_subnets = {slot.name: self._subnet(slot, "private", self._private) for slot in args.slots}
+        self.ways_out = (internet_route, *self._associations)
         self.route_tables = (self._public.id, self._private.id)
         self.register_outputs({"vpcId": self.vpc_id, "publicSubnets": self.public_subnets})
 
@@ -96,12 +99,13 @@ class Network(ComponentResource):
             tags=self._tags(f"{kind}-{slot.name}"),
             opts=ResourceOptions(parent=self),
         )
-        RouteTableAssociation(
+        association = RouteTableAssociation(
             f"{self._name}-{kind}-{slot.name}",
             subnet_id=subnet.id,
             route_table_id=table.id,
             opts=ResourceOptions(parent=self),
         )
+        self._associations.append(association)
         return subnet.id
 
     def _tags(self, part: str) -> dict[str, str]:

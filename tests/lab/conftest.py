@@ -15,6 +15,7 @@ from lab import calls, clients, deploy, life
 from lab import up as job
 from lab.clients import Client
 from lab.paths import CONTROL, REPORT
+from tests.lab.checkouts import Checkout, copied
 from userdata.agent_archive import build_agent_archive
 
 
@@ -66,6 +67,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
         yield RunningLab(report, calls.environment())
     finally:
         life.down()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """For a lab of its own, beside the one of all tests."""
+    made = copied(tmp_path)
+    yield made
+    made.done("down")
 
 
 @pytest.fixture(scope="session")

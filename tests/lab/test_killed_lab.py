@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from lab.machines.cgroups import group_name, unified_root
+from tests.lab.checkouts import Checkout, processes
 from tests.lab.test_peers_live import within
 
 pytestmark = pytest.mark.timeout(400)
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A copy of this one: labs are told apart by their checkout's path."""
-
-    path: Path
-
-    @property
-    def mark(self) -> str:
-        return hashlib.sha256(str(self.path).encode()).hexdigest()[:4]
-
-    def lab(self, verb: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [self.path / ".venv" / "bin" / "python", "-m", "lab", verb], cwd=self.path, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-
-    def done(self, verb: str) -> str:
-        process = self.lab(verb)
-        said, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, said
-        return said
-
-    def left(self) -> list[str]:
-        """What this checkout's lab left on the machine: namespaces, processes, mounts, groups, sockets, files."""
-        spaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        group = unified_root() / group_name(self.path / ".lab" / "machines")
-        files = [*Path("/etc/netns").glob(f"twl{self.mark}*"), *Path("/var/run/wireguard").glob(f"*-{self.mark}.sock")]
-        files += [path for path in (group, self.path / ".lab", self.path / ".lab.lock") if path.exists()]
-        return [
-            *(name for name in spaces if self.mark in name),
-            *(line for line in mounts if str(self.path / ".lab") in line),
-            *map(str, files), *processes(str(self.path), f"twl{self.mark}", f"-{self.mark}", group.name),
-        ]  # fmt: skip
-
-
-def processes(*words: str) -> list[str]:
-    """Those that have one of the words in their command line, folder or control group."""
-    found: list[str] = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            said = (folder / "cmdline").read_text().replace("\0", " ")
-            about = f"{said} {(folder / 'cwd').readlink()} {(folder / 'cgroup').read_text()}"
-        except OSError:  # it ended
-            continue
-        if any(word in about for word in words):
-            found.append(f"{folder.name}: {said}")
-    return found
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\n")
-    for name in filter(None, listed):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tmp_path / name, follow_symlinks=False)
-    for shared in (".venv", ".tools"):
-        (tmp_path / shared).symlink_to(ROOT / shared)
-    made = Checkout(tmp_path)
-    yield made
-    made.done("down")
 
 
 def killed_in_the_middle_of_a_boot(checkout: Checkout) -> None:

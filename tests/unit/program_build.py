@@ -118,6 +118,9 @@ class Recording(mocks.Mocks):
     orphans: set[str] = field(default_factory=set)  # names of resources without a component above them
     parents: dict[tuple[str, str], str] = field(default_factory=dict)  # (type, name) -> the component's type
     prefix_lists: set[str] = field(default_factory=set)  # of the gateway endpoints
+    waits: dict[str, set[tuple[str, str]]] = field(
+        default_factory=dict
+    )  # name -> kinds and names it was told to wait for
 
     def new_resource(self, args: mocks.MockResourceArgs):
         inputs = {key: _plain(value) for key, value in args.inputs.items()}
@@ -180,6 +183,9 @@ def build(config: dict[str, object] | None = None) -> Recording:
         if args.opts.protect:
             recording.protected.add(args.name)
         recording.parents[args.type_, args.name] = args.opts.parent._type if args.opts.parent else ""
+        if isinstance(args.opts.depends_on, list):
+            waited = [each for each in args.opts.depends_on if isinstance(each, pulumi.Resource)]
+            recording.waits[args.name] = {(each._type.rsplit(":", 1)[-1], each._name) for each in waited}
         if args.opts.parent is None or isinstance(args.opts.parent, Stack):
             recording.orphans.add(args.name)
 

@@ -135,6 +135,21 @@ def test_a_group_has_the_one_form_that_aws_takes_with_an_existing_interface(made
         assert "instanceRefresh" not in group
 
 
+@pytest.mark.parametrize("endpoints", [False, True])
+def test_no_machine_boots_before_its_ways_to_the_cloud_stand(endpoints: bool):
+    """A first boot that comes too early waits in back-off for what was there a second later."""
+    made = build(changed(network={"interface_endpoints": endpoints}))
+    kinds = (
+        "Route", "RouteTableAssociation", "VpcEndpoint", "EipAssociation", "RolePolicy", "TableItem", "BucketObjectv2",
+        "SecurityGroupIngressRule", "SecurityGroupEgressRule",
+    )  # fmt: skip
+    for slot in ("a", "b"):
+        other = f"gateway-{'b' if slot == 'a' else 'a'}"
+        stands = {(kind, each.name) for kind in kinds for each in made.of(kind) if other not in each.name}
+        assert made.waits[f"twinlock-test-gateway-{slot}-group"] == stands
+    assert len(made.of("VpcEndpoint")) == (6 if endpoints else 2)
+
+
 def test_a_slots_interface_keeps_its_address_and_lets_packets_of_others_through(made: Recording):
     interface = made.one("NetworkInterface", "gateway-b-interface").inputs
     assert interface["privateIps"] == ["10.20.16.10"]

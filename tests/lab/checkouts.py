@@ -1,0 +1,85 @@
+"""Labs in checkouts of their own: labs are told apart by their checkout's path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.machines.cgroups import group_name, unified_root
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of this one: labs are told apart by their checkout's path."""
+
+    path: Path
+
+    @property
+    def mark(self) -> str:
+        return hashlib.sha256(str(self.path).encode()).hexdigest()[:4]
+
+    def lab(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.path / ".venv" / "bin" / "python", "-m", "lab", *words], cwd=self.path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def done(self, *words: str) -> str:
+        """What it printed; an assertion if it failed."""
+        process = self.lab(*words)
+        said, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+        return said
+
+    def log(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.path / ".lab/control" / f"{name}.jsonl").read_text().splitlines()]
+
+    def left(self) -> list[str]:
+        """What this checkout's lab left on the machine: namespaces, processes, mounts, groups, sockets, files."""
+        spaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        group = unified_root() / group_name(self.path / ".lab" / "machines")
+        files = [*Path("/etc/netns").glob(f"twl{self.mark}*"), *Path("/var/run/wireguard").glob(f"*-{self.mark}.sock")]
+        files += [path for path in (group, self.path / ".lab", self.path / ".lab.lock") if path.exists()]
+        return [
+            *(name for name in spaces if self.mark in name),
+            *(line for line in mounts if str(self.path / ".lab") in line),
+            *map(str, files), *processes(str(self.path), f"twl{self.mark}", f"-{self.mark}", group.name),
+        ]  # fmt: skip
+
+
+def processes(*words: str) -> list[str]:
+    """Those that have one of the words in their command line, folder or control group."""
+    found: list[str] = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            said = (folder / "cmdline").read_text().replace("\0", " ")
+            about = f"{said} {(folder / 'cwd').readlink()} {(folder / 'cgroup').read_text()}"
+        except OSError:  # it ended
+            continue
+        if any(word in about for word in words):
+            found.append(f"{folder.name}: {said}")
+    return found
+
+
+def copied(folder: Path) -> Checkout:
+    """What git knows of this one, with its tools."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    for name in filter(None, listed):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    for shared in (".venv", ".tools"):
+        (folder / shared).symlink_to(ROOT / shared)
+    return Checkout(folder)
