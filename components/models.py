@@ -125,6 +125,9 @@ class Tenant(Model):
     approval: Literal["manual", "auto"] = Field(default="manual", description="manual or auto")
     approvers: int = Field(default=1, ge=1, le=5, description="1 to 5 people beside the one who enrols")
     storage: bool = Field(default=True, description="true or false: may reach the buckets")
+    preshared_keys: bool = Field(
+        default=False, description="true or false: each new key of a peer has a pre-shared key beside it"
+    )
     services: tuple[Service, ...] = Field(default=(), description="a list of {name, cidr, port, protocol}")
     cidrs: tuple[IPv4Network, ...] = Field(default=(), description="networks reachable at any port")
     principals: tuple[Arn, ...] = Field(

@@ -33,6 +33,8 @@ class Machine:
         self.transactions: list[list[dict]] = []
         self.peers: dict[str, dict[str, dict[str, str]]] = {name: {} for name in NAMES}
         self.keyed = {"wg-service", "wg-way", "wg-pair"}  # who has a private key
+        self.told: list[str] = []  # by standard input, to wg addconf
+        self.preshared: dict[str, str] = {}
         self.served: set[str] = set()
         self.conntrack: set[str] = set()
         self.fails = ""
@@ -55,6 +57,11 @@ class Machine:
             case ("wg", "show", interface, "dump"):
                 lines = [dump_line(key, **fields) for key, fields in self.peers[interface].items()]
                 return "\n".join([OWN, *lines]) + "\n"
+            case ("wg", "show", interface, "preshared-keys"):
+                held = {key: self.preshared.get(key, "(none)") for key in self.peers[interface]}
+                return "".join(f"{key}\t{text}\n" for key, text in held.items())
+            case ("wg", "addconf", interface, "/dev/stdin"):
+                self._addconf(self.peers[interface], stdin)
             case ("wg", "set", interface, *rest):
                 self._set(self.peers[interface], rest)
             case ("nft", "-j", "-f", "-"):
@@ -74,6 +81,16 @@ class Machine:
             case _:
                 raise AssertionError(f"nobody expected {words}")
         return ""
+
+    def _addconf(self, peers: dict[str, dict[str, str]], text: str) -> None:
+        self.told.append(text)
+        fields = {"AllowedIPs": "allowed", "Endpoint": "endpoint", "PersistentKeepalive": "keepalive"}
+        for section in text.split("[Peer]\n")[1:]:
+            said = dict(line.split(" = ", 1) for line in section.splitlines())
+            key = said.pop("PublicKey")
+            if "PresharedKey" in said:
+                self.preshared[key] = said.pop("PresharedKey")
+            peers.setdefault(key, {"allowed": "(none)"}).update({fields[name]: value for name, value in said.items()})
 
     def _set(self, peers: dict[str, dict[str, str]], rest: Sequence[str]) -> None:
         words, current = iter(rest), ""

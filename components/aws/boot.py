@@ -18,9 +18,12 @@ from userdata.boot_args import GatewayBoot, Twin
 from userdata.render import UserDataTooLarge, render_base64
 
 
-def definition(settings: Settings, plan: Plan, public_addresses: pulumi.Output[dict[str, str]]) -> pulumi.Output[str]:
+def definition(
+    settings: Settings, plan: Plan, public_addresses: pulumi.Output[dict[str, str]], key_arn: pulumi.Output[str]
+) -> pulumi.Output[str]:
     """The environment as its gateways and the command see it, as JSON. `public_addresses` by slot."""
-    return public_addresses.apply(lambda public: definition_to_json(_definition(settings, plan, public)))
+    known = pulumi.Output.all(public_addresses, key_arn)
+    return known.apply(lambda found: definition_to_json(_definition(settings, plan, *found)))
 
 
 def user_data(
@@ -86,7 +89,7 @@ def gateway_boot(
     )
 
 
-def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, str]) -> Definition:
+def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, str], key: str) -> Definition:
     return Definition(
         environment=settings.environment,
         region=settings.region,
@@ -105,6 +108,7 @@ def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, s
             )
             for slot in plan.slots
         ),
+        key=key,
     )
 
 
@@ -125,4 +129,5 @@ def _tenant(name: str, tenant: TenantSettings, plan: Plan) -> Tenant:
             for slot in plan.slots
             if name in slot.sources
         ),
+        preshared_keys=tenant.preshared_keys,
     )

@@ -52,7 +52,7 @@ class Environment(ComponentResource):
         self.interface_endpoints = self._interface_endpoints()
         self.storage = self._storage()
         self.addresses = {slot.name: self._addresses(slot) for slot in plan.slots}
-        self.definition = self.registry.define(boot.definition(settings, plan, self._public_addresses()))
+        self.definition = self.registry.define(self._definition())
         self.gateways = {slot.name: self._gateway(slot) for slot in plan.slots}
         self.outputs = self._outputs()
         self.register_outputs(self.outputs)
@@ -107,8 +107,13 @@ class Environment(ComponentResource):
             table_arn=f"arn:aws:dynamodb:{place}:table/{plan.table}",
             discovery_arn=f"arn:aws:ssm:{place}:parameter{plan.discovery}",
             auto_tenants=tuple(name for name, tenant in sorted(settings.tenants.items()) if tenant.approval == "auto"),
+            key_arn=self.secrets.key.arn if self._has_preshared_keys else None,
         )
         return People(plan.name, args, self._child())
+
+    @property
+    def _has_preshared_keys(self) -> bool:
+        return any(tenant.preshared_keys for tenant in self._settings.tenants.values())
 
     def _endpoints(self) -> Endpoints:
         args = EndpointsArgs(
@@ -178,6 +183,7 @@ class Environment(ComponentResource):
             ),
             # The storage's interface endpoint stands beside its gateway endpoint.
             after=self.endpoints.storage,
+            preshared_keys=self._has_preshared_keys,
         )
         return InterfaceEndpoints(self._plan.name, args, self._child())
 
@@ -192,6 +198,9 @@ class Environment(ComponentResource):
 
     def _public_addresses(self) -> pulumi.Output[dict[str, str]]:
         return pulumi.Output.all(**{name: addresses.public_address for name, addresses in self.addresses.items()})
+
+    def _definition(self) -> pulumi.Output[str]:
+        return boot.definition(self._settings, self._plan, self._public_addresses(), self.secrets.key.arn)
 
     def _gateway(self, slot: SlotPlan) -> Gateway:
         name = self._plan.gateway_name(slot.name)
@@ -228,6 +237,7 @@ class Environment(ComponentResource):
             key_arn=self.secrets.key.arn,
             agent_bucket_arn=self.storage.agent_bucket.arn,
             storage_prefix_list=self.endpoints.storage.prefix_list_id,
+            environment=self._settings.environment,
             group_names=tuple(self._plan.gateway_name(each.name) for each in self._plan.slots),
         )
         args = GatewayRoleArgs(environment=self._settings.environment, may=may)

@@ -28,6 +28,7 @@ class InterfaceEndpointsArgs:
     group_id: pulumi.Input[str]
     storage_policy: Sequence[permissions.Statement]
     after: pulumi.Resource
+    preshared_keys: bool  # gateways open tenants' data keys
 
 
 class InterfaceEndpoints(ComponentResource):
@@ -43,7 +44,8 @@ class InterfaceEndpoints(ComponentResource):
         inside = VpcEndpointDnsOptionsArgs(private_dns_only_for_inbound_resolver_endpoint=False)
         self.storage = self._endpoint("s3", args.storage_policy, inside)
         own = permissions.own_account(args.account)
-        self.all = (self.storage, *(self._endpoint(service, own) for service in SERVICES))
+        services = (*SERVICES, *(["kms"] if args.preshared_keys else []))
+        self.all = (self.storage, *(self._endpoint(service, own) for service in services))
         self.register_outputs({"endpoints": [endpoint.id for endpoint in self.all]})
 
     def _endpoint(

@@ -29,6 +29,7 @@ class PeopleArgs:
     table_arn: str
     discovery_arn: str
     auto_tenants: tuple[str, ...]  # those whose enrollers let in by themselves
+    key_arn: pulumi.Output[str] | None  # where tenants have pre-shared keys
 
 
 class People(ComponentResource):
@@ -41,20 +42,30 @@ class People(ComponentResource):
         self._name, self._args = name, args
         written = {
             "reader": policies.reader(args.table_arn, args.discovery_arn),
-            "enroller": policies.enroller(args.table_arn, args.discovery_arn, args.auto_tenants),
+            "enroller": self._enroller(),
             "approver": policies.approver(args.table_arn, args.discovery_arn),
         }
         self.policies = {kind: self._policy(kind, document).arn for kind, document in written.items()}
         self.register_outputs({"policies": self.policies})
 
-    def _policy(self, kind: str, document: Mapping[str, object]) -> Policy:
+    def _enroller(self) -> pulumi.Input[Mapping[str, object]]:
+        args = self._args
+        if args.key_arn is None:
+            return policies.enroller(args.table_arn, args.discovery_arn, args.auto_tenants)
+        return args.key_arn.apply(
+            lambda arn: policies.enroller(
+                args.table_arn, args.discovery_arn, args.auto_tenants, policies.DataKeyOf(args.environment, arn)
+            )
+        )
+
+    def _policy(self, kind: str, document: pulumi.Input[Mapping[str, object]]) -> Policy:
         name = f"{self._name}-{kind}"
         return Policy(
             name,
             name=name,
             description=f"{DESCRIPTIONS[kind]} in the Twinlock environment {self._args.environment}",
             # Without white space: a managed policy holds 6,144 characters.
-            policy=json.dumps(document, separators=(",", ":")),
+            policy=pulumi.Output.from_input(document).apply(lambda found: json.dumps(found, separators=(",", ":"))),
             tags=tags(self._args.environment, "people", name),
             opts=ResourceOptions(parent=self),
         )

@@ -102,6 +102,7 @@ class GatewayRole:
     key_arn: Text
     agent_bucket_arn: Text
     storage_prefix_list: Text
+    environment: str
     group_names: tuple[str, ...]  # of the environment: a twin reports a hung gateway
 
 
@@ -149,12 +150,14 @@ def _read_keys() -> list[str]:
         keys.moved("*"),
         keys.enrolment("*"),
         keys.approval("*"),
+        keys.data_key("*"),
     ]
 
 
 def _written_keys(slot: str) -> list[str]:
-    # A rotation ends when the last peer has moved, and it is the gateways that see it.
-    return [keys.IDENTITY, keys.gateway(slot), ANY_SHARD, keys.ROTATION, keys.moved("*")]
+    # A rotation ends when the last peer has moved, and it is the gateways that see it. A tenant's first data key is
+    # theirs to make, so that enrollers need not write one.
+    return [keys.IDENTITY, keys.gateway(slot), ANY_SHARD, keys.ROTATION, keys.moved("*"), keys.data_key("*")]
 
 
 def _table(sid: str, actions: tuple[str, ...], table_arn: Text, leading: list[str]) -> Statement:
@@ -171,7 +174,7 @@ def _table(sid: str, actions: tuple[str, ...], table_arn: Text, leading: list[st
     )
 
 
-def _identities(role: GatewayRole) -> tuple[Statement, Statement]:
+def _identities(role: GatewayRole) -> tuple[Statement, ...]:
     return (
         Statement(
             sid="KeepIdentities",
@@ -191,6 +194,14 @@ def _identities(role: GatewayRole) -> tuple[Statement, Statement]:
             actions=("kms:Decrypt", "kms:GenerateDataKey"),
             resources=(role.key_arn,),
             conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{role.region}.amazonaws.com"}},
+        ),
+        Statement(
+            sid="OpenDataKeys",
+            effect="Allow",
+            # Makes a tenant's first one without seeing it, and opens them: pre-shared keys are wrapped with these.
+            actions=("kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"),
+            resources=(role.key_arn,),
+            conditions={"StringEquals": {f"kms:EncryptionContext:{keys.CONTEXT_ENVIRONMENT}": role.environment}},
         ),
     )
 

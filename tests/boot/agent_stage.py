@@ -269,6 +269,7 @@ class Stage:
             "AWS_ENDPOINT_URL_DYNAMODB": table,
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": rest,
             "AWS_ENDPOINT_URL_EC2": rest,
+            "AWS_ENDPOINT_URL_KMS": rest,
         }
 
     def agent(self, slot: str, command: str) -> subprocess.Popen:
@@ -303,19 +304,20 @@ class Stage:
         found = sorted(self.folder.glob("gw-*/*.log"))
         return "\n".join(f"{path.parent.name}/{path.stem}: {path.read_text()[-2000:]}" for path in found)
 
-    def client_up(self, address: str, private_key: str) -> None:
+    def client_up(self, address: str, private_key: str, preshared: str = "", preshared_of_ways: str = "") -> None:
         """What a stock client does with its file: the service has no endpoint, each slot has a way."""
+        service, way = (f"PresharedKey = {key}\n" if key else "" for key in (preshared, preshared_of_ways))
         records = self.registry.gateways(tuple(GATEWAYS))
         ways = "".join(
             f"[Peer]\nPublicKey = {record.way_public_key}\nEndpoint = {GATEWAYS[record.slot]}:{PORT}\n"
-            "PersistentKeepalive = 25\n"
+            f"PersistentKeepalive = 25\n{way}"
             for record in records
         )
         reach = f"{self.storage}/32, {PRIVATE_SERVICE}/32, 10.100.0.0/16, 169.254.169.254/32"
         self.client.write(
             "/etc/wireguard/wg-c.conf",
             f"[Interface]\nPrivateKey = {private_key}\nAddress = {address}/32\nMTU = 1420\n"
-            f"[Peer]\nPublicKey = {records[0].service_public_key}\nAllowedIPs = {reach}\n{ways}",
+            f"[Peer]\nPublicKey = {records[0].service_public_key}\nAllowedIPs = {reach}\n{service}{ways}",
         )
         self.client.run("wg-quick", "up", "wg-c")
 

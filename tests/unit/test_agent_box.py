@@ -159,8 +159,11 @@ def test_a_call_takes_the_old_session_away_first():
     box = _box(machine)
     box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
     sets = [words for words in machine.asked if words[:2] == ("wg", "set")]
-    assert sets[0][3:] == ("peer", ANN, "remove", "peer", ANN, "allowed-ips", "10.100.1.1/32", "endpoint",
-                           "198.51.100.2:29112", "persistent-keepalive", "25")  # fmt: skip
+    assert sets[0][3:] == ("peer", ANN, "remove")
+    assert machine.asked[-1] == ("wg", "addconf", "wg-service", "/dev/stdin")
+    assert machine.peers["wg-service"] == {
+        ANN: {"allowed": "10.100.1.1/32", "endpoint": "198.51.100.2:29112", "keepalive": "25"}
+    }
 
 
 def test_letting_go_leaves_the_ways_open():
@@ -176,7 +179,7 @@ def test_letting_go_leaves_the_ways_open():
 def test_after_a_failed_command_the_box_is_read_anew():
     machine = Machine()
     box = _box(machine)
-    machine.fails = "wg set wg-way"
+    machine.fails = "wg addconf wg-way"
     with pytest.raises(CommandFailed):
         box.reconcile(desired(state(peer()), NOW, "a"))
     machine.fails = ""

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer, state
+from tests.preshared_samples import Kms, Sealed
 from tests.userdata_samples import gateway_boot
 from twinlock.agent import serving
 from twinlock.agent.atomic_file import write_private
@@ -26,12 +27,14 @@ from twinlock.agent.nft import Nft
 from twinlock.agent.outside import Outside
 from twinlock.agent.ownership import Silent
 from twinlock.agent.pair import join, pair_peers
+from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import load, save
 from twinlock.agent.wg import Wg
 from twinlock.registry.errors import Corrupt, Unavailable
+from twinlock.registry.kms import KmsEnvelope
 from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
 from userdata.render import boot_json
 
@@ -187,6 +190,9 @@ def stage(tmp_path):
                 storage_prefixes=listed,
                 box=Box(wg, nft, Conntrack(self.machine)),
                 identities=Identities(BOOT, self.table, Vault(), wg, nft, tmp_path / "wireguard", self.time.now),
+                preshared=PresharedKeys(
+                    Sealed(), lambda what: KmsEnvelope(Kms(), what.environment, what.key), self.time.now
+                ),
                 state_file=tmp_path / "state.json",
                 now=self.time.now,
                 clock=self.time.clock,
@@ -502,7 +508,7 @@ def test_what_was_not_applied_is_not_reported_as_applied(stage):
     _turn(stage, gateway)
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
     stage.table.change("bob")
-    stage.machine.fails = "wg set wg-way"
+    stage.machine.fails = "wg addconf wg-way"
     _turn(stage, gateway, 6)
     assert stage.table.records[-1].applied["ml"] == 1
     stage.machine.fails = ""

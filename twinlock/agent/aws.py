@@ -14,7 +14,9 @@ from twinlock.agent.aws_metadata import instance_id
 from twinlock.agent.aws_secrets import AwsSecrets, SecretsManager
 from twinlock.agent.boot import Boot
 from twinlock.agent.errors import CloudUnavailable
+from twinlock.registry.definition import Definition
 from twinlock.registry.dynamodb import DynamoDB, DynamoTable
+from twinlock.registry.kms import Kms, KmsEnvelope
 from twinlock.registry.table import Table
 
 Answer = Mapping[str, object]
@@ -48,11 +50,18 @@ class Aws:
     def secrets(self) -> AwsSecrets:
         return AwsSecrets(cast(SecretsManager, self._client("secretsmanager", _CONFIG)))
 
+    def envelope(self, definition: Definition) -> KmsEnvelope:
+        return KmsEnvelope(self._kms, definition.environment, definition.key)
+
     def instance_id(self) -> str:
         return instance_id()
 
     def storage_prefixes(self) -> tuple[str, ...]:
         return storage_prefixes(self._ec2, self._boot.storage_prefix_list)
+
+    @cached_property
+    def _kms(self) -> Kms:
+        return cast(Kms, self._client("kms", _CONFIG))
 
     @cached_property
     def _ec2(self) -> Ec2:

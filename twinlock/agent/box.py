@@ -11,6 +11,7 @@ from twinlock.agent.desired import Desired, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_map, flush_set, prefix
 from twinlock.agent.wg import SetPeer, Wg
+from twinlock.registry.preshared import PresharedKey
 
 _MAPS = frozenset({"tenant_sources", "peer_sources"})
 _KEEPALIVE_SECONDS = 25  # of the service towards a client: keeps the client's NAT open, and starts the session
@@ -63,6 +64,7 @@ class Box:
     def __init__(self, wg: Wg, nft: Nft, conntrack: Conntrack) -> None:
         self.wg, self.nft, self.conntrack = wg, nft, conntrack
         self._have: Have | None = None
+        self._preshared: Mapping[str, PresharedKey] = {}
 
     @property
     def is_known(self) -> bool:
@@ -83,6 +85,7 @@ class Box:
     def reconcile(self, want: Desired) -> Changes:
         """Applies the difference, which it returns. After an error the next pass looks anew."""
         have = self._have or self.look()
+        self._preshared = want.preshared
         changes = diff(want, have)
         if changes:
             self._have = None
@@ -107,6 +110,7 @@ class Box:
                     allowed_ips=allowed[call.public_key],
                     endpoint=call.endpoint,
                     keepalive=_KEEPALIVE_SECONDS,
+                    preshared=self._preshared.get(call.public_key),
                 )
                 for call in calls
             ),
@@ -127,7 +131,7 @@ class Box:
         self.wg.remove_peers(SERVICE, changes.service_remove)
         self.wg.remove_peers(WAY, changes.way_remove)
         self.conntrack.cut(changes.cut)
-        self.wg.set_peers(WAY, (SetPeer(public_key=key) for key in changes.way_add))
+        self.wg.add_peers(WAY, (SetPeer(public_key=key, preshared=self._preshared.get(key)) for key in changes.way_add))
 
 
 def _after(have: Have, want: Desired, changes: Changes) -> Have:

@@ -7,6 +7,8 @@ from typing import Protocol
 from twinlock.agent.boot import Boot
 from twinlock.agent.errors import BadBoot
 from twinlock.agent.private_key import PrivateKey
+from twinlock.registry.data_keys import Envelope
+from twinlock.registry.definition import Definition
 from twinlock.registry.table import Table
 
 
@@ -39,6 +41,10 @@ class Cloud(Protocol):
 
     def secrets(self) -> SecretStore:
         """Where the identities' private keys are."""
+        ...
+
+    def envelope(self, definition: Definition) -> Envelope:
+        """What opens tenants' data keys."""
         ...
 
     def instance_id(self) -> str:

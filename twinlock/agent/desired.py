@@ -13,6 +13,7 @@ from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import check_name
 from twinlock.registry.model import Peer
+from twinlock.registry.preshared import PresharedKey
 from twinlock.registry.public_key import check_public_key
 
 
@@ -34,6 +35,7 @@ class Desired:
     refused: tuple[str, ...]  # one line for each peer that the registry holds and this gateway does not believe
     reach: Reach
     until: float  # epoch seconds: then the next of these peers expires
+    preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
     rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
 
 
@@ -47,7 +49,11 @@ def desired(state: LastState, now: float, slot: str) -> Desired:
         for peer in sorted(state.peers.get(tenant.name, {}).values(), key=_current_first):
             if peer.ends_at is not None and peer.ends_at <= now:
                 continue
-            fault = fault_of(state.definition, tenant, peer) or _clash(peer, peers, addresses)
+            fault = (
+                fault_of(state.definition, tenant, peer)
+                or _clash(peer, peers, addresses)
+                or _locked(peer, state.preshared)
+            )
             if fault:
                 refused.append(f"peer {peer.name} of tenant {tenant.name} is not served: {fault}")
                 continue
@@ -60,8 +66,14 @@ def desired(state: LastState, now: float, slot: str) -> Desired:
         refused=tuple(refused),
         reach=reach(state.definition, state.storage_prefixes, slot),
         until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
+        preshared={key: state.preshared[key] for key, peer in peers.items() if peer.preshared is not None},
         rotating=rotating,
     )
+
+
+def _locked(peer: Peer, opened: Mapping[str, PresharedKey]) -> str:
+    locked = peer.preshared is not None and peer.public_key not in opened
+    return "its pre-shared key is not known here yet" if locked else ""
 
 
 def _current_first(peer: Peer) -> tuple[bool, str]:

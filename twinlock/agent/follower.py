@@ -44,6 +44,7 @@ class Follower:
         """One look at the registry and what follows from it; without the registry, what the last state asks for."""
         steps = (
             ("registry", self._read),
+            ("pre-shared keys", self._unlock),
             # First who may come in: EC2's model alone takes longer to load than the peers.
             ("box", self._reconcile),
             ("storage prefixes", self._read_prefixes),
@@ -69,6 +70,11 @@ class Follower:
             self._pace.done("definition")
         else:
             self._shared.state = follow(registry, state)
+
+    def _unlock(self) -> None:
+        if self._shared.state is not None:
+            self._shared.state = self._out.preshared.unlocked(self._shared.state)
+            self._out.preshared.check()
 
     def _definition_changed(self, state: LastState) -> bool:
         if not self._pace.is_due("definition", _DEFINITION_SECONDS):

@@ -6,6 +6,7 @@ import argparse
 import logging
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 
@@ -22,6 +23,7 @@ from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import pair_address
 from twinlock.agent.nft import Nft
 from twinlock.agent.outside import Outside
+from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
@@ -85,6 +87,7 @@ def _run(boot: Boot, cloud: Cloud) -> int:
         storage_prefixes=cloud.storage_prefixes,
         box=Box(wg, nft, Conntrack()),
         identities=Identities(boot, registry, cloud.secrets(), wg, nft),
+        preshared=PresharedKeys(registry.data_keys, cloud.envelope, time.time),
         state_file=STATE_FOLDER / "state.json",
         say=channel.say,
         listen=channel.listen,

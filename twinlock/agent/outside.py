@@ -13,6 +13,7 @@ from twinlock.agent.channel import Message
 from twinlock.agent.follow import PeerSource
 from twinlock.agent.identities import Identities
 from twinlock.agent.ownership import LeaseStore
+from twinlock.agent.preshared import PresharedKeys
 from twinlock.registry.model import GatewayRecord, SwitchWish
 
 
@@ -33,6 +34,7 @@ class Outside:
     storage_prefixes: Callable[[], tuple[str, ...]]
     box: Box
     identities: Identities
+    preshared: PresharedKeys
     state_file: Path
     say: Callable[[Message], None]  # to every twin
     listen: Callable[[], Message | None]  # waits for the next

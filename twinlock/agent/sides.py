@@ -46,10 +46,16 @@ class SidedWg(Wg):
         for side in self.live(interface):
             super().set_peers(side, some)
 
+    def add_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
+        some = tuple(peers)
+        for side in self.live(interface):
+            super().add_peers(side, some)
+
     def renew_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
         some = tuple(peers)
         for side in self.live(interface):
-            super().renew_peers(side, some)
+            super().remove_peers(side, (peer.public_key for peer in some))
+            super().add_peers(side, some)
 
     def remove_peers(self, interface: str, public_keys: Iterable[str]) -> None:
         keys = tuple(public_keys)
@@ -67,9 +73,10 @@ class SidedWg(Wg):
         before = self.live(interface)
         wanted = {side: key for side, key in zip(SIDES[interface], keys, strict=True) if key is not None}
         if interface == WAY:
-            known = [SetPeer(public_key=peer) for peer in self.peers(interface)]
+            opened = {key: held for side in before for key, held in super(SidedWg, self).preshared(side).items()}
+            known = [SetPeer(public_key=peer, preshared=opened.get(peer)) for peer in self.peers(interface)]
             for side in wanted.keys() - set(before):
-                super().set_peers(side, known)
+                super().add_peers(side, known)
         for side, key in wanted.items():
             self.set_key(side, key)
         self._live[interface] = tuple(side for side in SIDES[interface] if side in wanted)

@@ -11,12 +11,14 @@ from typing import cast
 from twinlock.agent.atomic_file import write_private
 from twinlock.agent.errors import BadState
 from twinlock.registry.definition import Definition, DefinitionError, definition_from_json, definition_to_json
+from twinlock.registry.errors import Refused
 from twinlock.registry.model import Peer
+from twinlock.registry.preshared import PresharedKey, preshared_key_from_text
 
 STATE_FOLDER = Path("/var/lib/twinlock")
-_VERSION = 2
+_VERSION = 3
 _PEER_FIELDS = {"tenant", "name", "public_key", "address", "state", "enrolled_by", "enrolled_at", "approved_by",
-                "expires_at", "replaces", "grace", "retires_at"}  # fmt: skip
+                "expires_at", "replaces", "grace", "retires_at", "preshared"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class LastState:
     peers: Mapping[str, Mapping[str, Peer]] = field(default_factory=dict[str, Mapping[str, Peer]])  # tenant -> key ->
     storage_prefixes: tuple[str, ...] = ()
     serving: bool = False
+    preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
 
 
 def save(state: LastState, path: Path) -> None:
@@ -38,6 +41,8 @@ def save(state: LastState, path: Path) -> None:
         "peers": {tenant: [vars(peer) for peer in peers.values()] for tenant, peers in state.peers.items()},
         "storage_prefixes": state.storage_prefixes,
         "serving": state.serving,
+        # Opened: a gateway that starts without the cloud has nobody to ask. The file is root's alone.
+        "preshared": {public: key.reveal() for public, key in state.preshared.items()},
     }
     write_private(path, json.dumps(document))
 
@@ -51,7 +56,7 @@ def load(path: Path) -> LastState | None:
         if document["version"] != _VERSION:
             raise BadState(f"{path} is of version {document['version']}, this agent reads {_VERSION}")
         return _state(document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DefinitionError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DefinitionError, Refused) as exc:
         raise BadState(
             f"{path} can't be read ({type(exc).__name__}): delete it, and the next start reads the registry in full"
         ) from exc
@@ -66,6 +71,10 @@ def _state(document: Mapping[str, object]) -> LastState:
         peers={tenant: {peer.public_key: peer for peer in map(_peer, entries)} for tenant, entries in peers.items()},
         storage_prefixes=tuple(map(str, cast(list[object], document["storage_prefixes"]))),
         serving=document["serving"] is True,
+        preshared={
+            public: preshared_key_from_text(text, "the state")
+            for public, text in cast(Mapping[str, str], document["preshared"]).items()
+        },
     )
 
 
@@ -86,4 +95,5 @@ def _peer(entry: Mapping[str, object]) -> Peer:
         replaces=None if entry["replaces"] is None else str(entry["replaces"]),
         grace=int(cast(int, entry["grace"])),
         retires_at=None if entry["retires_at"] is None else int(cast(int, entry["retires_at"])),
+        preshared=None if entry["preshared"] is None else str(entry["preshared"]),
     )

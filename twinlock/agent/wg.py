@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 from twinlock.agent.command import Run, run
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.private_key import PrivateKey
+from twinlock.registry.preshared import PresharedKey, preshared_key_from_text
 
 _BATCH = 200  # peers of one command: an argument list has an end
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class SetPeer:
     allowed_ips: tuple[str, ...] = ()
     endpoint: str | None = None
     keepalive: int | None = None
+    preshared: PresharedKey | None = None  # of one that is added: never changed afterwards
 
 
 class Wg:
@@ -53,15 +55,27 @@ class Wg:
         """By public key."""
         return parse_dump(self._run(("wg", "show", interface, "dump"), ""))
 
+    def preshared(self, interface: str) -> dict[str, PresharedKey]:
+        """The pre-shared keys of those peers that have one."""
+        lines = (line.split("\t") for line in self._run(("wg", "show", interface, "preshared-keys"), "").splitlines())
+        return {key: preshared_key_from_text(text, interface) for key, text in lines if text != "(none)"}
+
+    def add_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
+        """By standard input, which holds their pre-shared keys and has no end as an argument list has."""
+        text = "".join(map(_section, peers))
+        if text:
+            self._run(("wg", "addconf", interface, "/dev/stdin"), text)
+
     def set_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
+        """What changes of peers that are there."""
         for some in _batches(peers):
             self._run(("wg", "set", interface, *(word for peer in some for word in _words(peer))), "")
 
     def renew_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
-        """Removes each and adds it again, in one command: its old session is forgotten."""
-        for some in _batches(peers):
-            words = (word for peer in some for word in ("peer", peer.public_key, "remove", *_words(peer)))
-            self._run(("wg", "set", interface, *words), "")
+        """Removes each and adds it again: its old session is forgotten."""
+        some = tuple(peers)
+        self.remove_peers(interface, (peer.public_key for peer in some))
+        self.add_peers(interface, some)
 
     def remove_peers(self, interface: str, public_keys: Iterable[str]) -> None:
         for some in _batches(public_keys):
@@ -106,6 +120,18 @@ def _words(peer: SetPeer) -> Sequence[str]:
     if peer.keepalive is not None:
         words += ["persistent-keepalive", str(peer.keepalive)]
     return words
+
+
+def _section(peer: SetPeer) -> str:
+    lines = [
+        "[Peer]",
+        f"PublicKey = {peer.public_key}",
+        f"PresharedKey = {peer.preshared.reveal()}" if peer.preshared else "",
+        f"AllowedIPs = {', '.join(peer.allowed_ips)}" if peer.allowed_ips else "",
+        f"Endpoint = {peer.endpoint}" if peer.endpoint else "",
+        f"PersistentKeepalive = {peer.keepalive}" if peer.keepalive is not None else "",
+    ]
+    return "\n".join(filter(None, lines)) + "\n"
 
 
 def parse_dump(text: str) -> dict[str, TunnelPeer]:

@@ -18,6 +18,7 @@ from botocore.parsers import ResponseParserError  # pyright: ignore[reportMissin
 from twinlock.registry.aws_errors import code_of, explained
 from twinlock.registry.dynamodb import DynamoDB, DynamoTable
 from twinlock.registry.errors import Corrupt, Refused
+from twinlock.registry.kms import Kms, KmsEnvelope
 from twinlock.registry.model import Actor
 from twinlock.registry.store import Registry
 
@@ -67,6 +68,11 @@ class AwsEnvironment:
         with translated("sts:GetCallerIdentity"):
             answer = client.get_caller_identity()
         return Actor(user_id=str(answer["UserId"]), arn=str(answer["Arn"]), host=platform.node())
+
+    def envelope(self) -> KmsEnvelope:
+        client = cast(Kms, self.session.client("kms", region_name=self.region, config=_CONFIG))
+        definition = self.registry.definition()
+        return KmsEnvelope(client, definition.environment, definition.key)
 
     def terminate(self, instance_id: str) -> None:
         client = cast(Groups, self.session.client("autoscaling", region_name=self.region, config=_CONFIG))

@@ -56,14 +56,14 @@ def _run(
     shield: Callable[[], None],
 ) -> int:
     name, key = fresh_name(), make_private_key()
-    with temporary_peer(opened, tenant, name, key, ttl, shield) as peer:
-        screen.show_note(f"{name} has {peer.address} until {screen.moment(peer.expires_at)}")
+    with temporary_peer(opened, tenant, name, key, ttl, shield) as made:
+        screen.show_note(f"{name} has {made.peer.address} until {screen.moment(made.peer.expires_at)}")
         wait_for_gateways(opened, tenant, patience)
-        file = client_file(opened, tenant, name, key)
-        with tunnel(name, file, key, namespace=netns) as made:
+        file = client_file(opened, tenant, name, key, made.preshared)
+        with tunnel(name, file, key, namespace=netns) as path:
             try:
-                wait_for_handshake(made, file.service_public_key, patience)
-                return _watch(made.inside(command))
+                wait_for_handshake(path, file.service_public_key, patience)
+                return _watch(path.inside(command))
             finally:
                 shield()
 

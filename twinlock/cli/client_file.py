@@ -13,11 +13,18 @@ from twinlock.registry.definition import Definition, Slot
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import GatewayRecord, Peer
+from twinlock.registry.preshared import PresharedKey
 from twinlock.registry.store import Registry
 
 
-def client_file(environment: Environment, tenant: str, name: str, private_key: PrivateKey | None) -> ClientFile:
-    """Raises Refused if the peer is revoked or expired, the key is not its, or the gateways never booted."""
+def client_file(
+    environment: Environment,
+    tenant: str,
+    name: str,
+    private_key: PrivateKey | None,
+    preshared: PresharedKey | None = None,
+) -> ClientFile:
+    """Raises Refused if the peer is revoked or expired, a key is not its, or the gateways never booted."""
     registry = environment.registry
     definition = registry.definition()
     rules = tenant_of(definition, tenant)
@@ -26,6 +33,7 @@ def client_file(environment: Environment, tenant: str, name: str, private_key: P
         raise Refused(f"peer {name} of tenant {tenant} is {peer.state}: a file for it would reach nothing")
     if private_key is not None and private_key.public() != peer.public_key:
         raise Refused(f"that private key is not the one of peer {name}, whose public key is {peer.public_key}")
+    _check_preshared(peer, private_key, preshared)
     gateways = registry.gateways(slot.name for slot in definition.slots)
     return ClientFile(
         environment=environment.name,
@@ -34,7 +42,17 @@ def client_file(environment: Environment, tenant: str, name: str, private_key: P
         service_public_key=handed_out(registry, "service", gateways, time.time()).public_key,
         allowed=allowed_networks(definition, rules, gateways),
         ways=tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
+        preshared=preshared,
     )
+
+
+def _check_preshared(peer: Peer, private_key: PrivateKey | None, preshared: PresharedKey | None) -> None:
+    """A file with a private key and without the pre-shared one would be a tunnel that never answers."""
+    where = f"peer {peer.name} of tenant {peer.tenant}"
+    if peer.preshared is None and preshared is not None:
+        raise Refused(f"{where} has no pre-shared key: leave out --preshared-key-file")
+    if peer.preshared is not None and private_key is not None and preshared is None:
+        raise Refused(f"{where} has a pre-shared key: pass the file that its enrolment wrote, --preshared-key-file")
 
 
 def _whose(private_key: PrivateKey | None, lives: tuple[Peer, ...]) -> Peer | None:

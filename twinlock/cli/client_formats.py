@@ -36,17 +36,26 @@ def network_manager(file: ClientFile, key: PrivateKey) -> str:
             "autoconnect=false",
         ],
         ["[wireguard]", f"mtu={file.mtu}", f"private-key={key.reveal()}", "private-key-flags=0"],
-        [f"[wireguard-peer.{file.service_public_key}]", f"allowed-ips={';'.join(file.allowed)};"],
-        *(_keyfile_way(way) for way in file.ways),
+        [
+            f"[wireguard-peer.{file.service_public_key}]",
+            *_keyfile_preshared(file),
+            f"allowed-ips={';'.join(file.allowed)};",
+        ],
+        *(_keyfile_way(way, file) for way in file.ways),
         ["[ipv4]", f"address1={file.peer.address}/32", "method=manual"],
         ["[ipv6]", "method=disabled"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def _keyfile_way(way: Way) -> list[str]:
+def _keyfile_preshared(file: ClientFile) -> list[str]:
+    return [f"preshared-key={file.preshared.reveal()}", "preshared-key-flags=0"] if file.preshared is not None else []
+
+
+def _keyfile_way(way: Way, file: ClientFile) -> list[str]:
     return [
         f"[wireguard-peer.{way.public_key}]",
+        *_keyfile_preshared(file),
         f"endpoint={way.endpoint}",
         f"persistent-keepalive={KEEPALIVE}",
     ]
@@ -58,8 +67,13 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
     netdev = [
         ["[NetDev]", f"Name={name}", "Kind=wireguard", f"MTUBytes={file.mtu}"],
         ["[WireGuard]", f"PrivateKey={key.reveal()}", "RouteTable=main"],
-        ["[WireGuardPeer]", f"PublicKey={file.service_public_key}", f"AllowedIPs={','.join(file.allowed)}"],
-        *(_networkd_way(way) for way in file.ways),
+        [
+            "[WireGuardPeer]",
+            f"PublicKey={file.service_public_key}",
+            *_networkd_preshared(file),
+            f"AllowedIPs={','.join(file.allowed)}",
+        ],
+        *(_networkd_way(way, file) for way in file.ways),
     ]
     network = [["[Match]", f"Name={name}"], ["[Network]", f"Address={file.peer.address}/32"]]
     return {
@@ -68,10 +82,15 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
     }
 
 
-def _networkd_way(way: Way) -> list[str]:
+def _networkd_preshared(file: ClientFile) -> list[str]:
+    return [f"PresharedKey={file.preshared.reveal()}"] if file.preshared is not None else []
+
+
+def _networkd_way(way: Way, file: ClientFile) -> list[str]:
     return [
         "[WireGuardPeer]",
         f"PublicKey={way.public_key}",
+        *_networkd_preshared(file),
         f"Endpoint={way.endpoint}",
         f"PersistentKeepalive={KEEPALIVE}",
     ]

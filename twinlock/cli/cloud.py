@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from twinlock.registry.data_keys import Envelope
 from twinlock.registry.errors import Refused
 from twinlock.registry.model import Actor
 from twinlock.registry.store import Registry
@@ -26,6 +27,10 @@ class Environment(Protocol):
 
     def actor(self) -> Actor:
         """Who is asking, in the words that the cloud's own access control compares with."""
+        ...
+
+    def envelope(self) -> Envelope:
+        """What opens and seals tenants' data keys."""
         ...
 
     def terminate(self, instance_id: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from twinlock import __version__
-from twinlock.cli import ci, gateway, lab, peer, screen, storage
+from twinlock.cli import ci, gateway, lab, peer, registry, screen, storage
 from twinlock.cli import environment as environments
 from twinlock.cli.doctor import doctor
 from twinlock.cli.drift import drift
@@ -48,6 +48,7 @@ app.add_typer(peer.app, name="peer")
 app.add_typer(ci.app, name="ci")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(environments.app, name="environment")
+app.add_typer(registry.app, name="registry")
 app.add_typer(storage.app, name="storage")
 app.add_typer(lab.app, name="lab")
 app.command(epilog="Example: twinlock -e prod status")(status)

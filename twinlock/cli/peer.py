@@ -13,6 +13,7 @@ from twinlock.cli.client_file import client_file
 from twinlock.cli.client_output import Form, read_file, render, used, write_all
 from twinlock.cli.options import AsJson, EnvironmentName, PeerName, TenantName, chosen, duration
 from twinlock.cli.peer_bulk import approve_listed
+from twinlock.cli.preshared_file import made_for, read_preshared_key
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
 from twinlock.cli.wireguard_file import ClientFile, aged
 from twinlock.registry.errors import Refused
@@ -23,6 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke pe
 app.command(epilog="Example: twinlock -e prod peer apply peers.yaml")(peer_bulk.apply)
 app.command(epilog="Example: twinlock -e prod peer export --tenant red > peers.yaml")(peer_bulk.export)
 
+NewPresharedKey = Annotated[
+    Path | None, typer.Option(help="Where the tenant has pre-shared keys: the file for the new one, 0600.")
+]
 _STYLE = {"pending": "yellow", "approved": "green", "revoked": "red", "expired": "dim"}
 
 
@@ -48,13 +52,15 @@ def enrol(
     tenant: TenantName,
     public_key: Annotated[str, typer.Option("--public-key", "-k", help="Base64, of `peer keygen` or `wg pubkey`.")],
     ttl: Annotated[str | None, typer.Option(help="Expires after this: 30m, 24h, 7d. Default: never.")] = None,
+    preshared_key_file: NewPresharedKey = None,
     environment: EnvironmentName = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a peer to be let in; somebody else approves it."""
     scope, seconds = chosen(ctx, environment, as_json), None if ttl is None else duration(ttl)
     opened = scope.open()
-    peer = opened.registry.enrol(opened.actor(), tenant, name, public_key, seconds)
+    with made_for(opened, tenant, public_key, preshared_key_file) as preshared:
+        peer = opened.registry.enrol(opened.actor(), tenant, name, public_key, seconds, preshared)
     left = opened.registry.scarce_room(tenant)
     if left is not None:
         screen.show_warning(f"tenant {tenant} has {left.held} of its {left.total} addresses in use: widen its range")
@@ -106,13 +112,15 @@ def rotate(
     tenant: TenantName,
     public_key: Annotated[str, typer.Option("--public-key", "-k", help="The new key's public half.")],
     grace: Annotated[str, typer.Option(help="How long the old key is accepted after the approval.")] = "24h",
+    preshared_key_file: NewPresharedKey = None,
     environment: EnvironmentName = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a peer a new key; the old one works until the new one is used."""
     scope, seconds = chosen(ctx, environment, as_json), duration(grace)
     opened = scope.open()
-    peer = opened.registry.rotate(opened.actor(), tenant, name, public_key, seconds)
+    with made_for(opened, tenant, public_key, preshared_key_file) as preshared:
+        peer = opened.registry.rotate(opened.actor(), tenant, name, public_key, seconds, preshared)
     if scope.json:
         screen.show_json(_facts(peer))
     elif peer.state == "pending":
@@ -200,6 +208,9 @@ def config(
     private_key_file: Annotated[
         Path | None, typer.Option(help="Filled in here, on this machine alone; it is sent nowhere.")
     ] = None,
+    preshared_key_file: Annotated[
+        Path | None, typer.Option(help="What the enrolment wrote, where the tenant has pre-shared keys.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write, 0600. Default: print it.")] = None,
     form: Annotated[Form, typer.Option("--format", help="For which program.")] = Form.WG_QUICK,
     single: Annotated[bool, typer.Option("--single", help="For clients that hold but one peer.")] = False,
@@ -215,7 +226,8 @@ def config(
         raise typer.BadParameter(f"--format {form.value} needs --private-key-file: it can't be filled in later")
     if form is Form.PNG and out is None:
         raise typer.BadParameter("--format png needs --out: a picture is not for a terminal")
-    file = client_file(scope.open(), tenant, name, key)
+    preshared = None if preshared_key_file is None else read_preshared_key(preshared_key_file)
+    file = client_file(scope.open(), tenant, name, key, preshared)
     rendered = render(file, key, form)
     written = [] if out is None else write_all(rendered, out)
     if scope.json:

@@ -12,6 +12,7 @@ from twinlock.cli import screen
 from twinlock.cli.cloud import Environment
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.cli.peers_file import read_roster, roster_text
+from twinlock.cli.preshared_file import check_folder, made_for_some
 from twinlock.registry.errors import Refused
 from twinlock.registry.model import Peer, Wanted
 from twinlock.registry.people import BULK
@@ -27,6 +28,10 @@ Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Of this tena
 def apply(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="peers.yaml, as `peer export` writes it.", metavar="FILE")],
+    preshared_keys: Annotated[
+        Path | None,
+        typer.Option(help="Where a tenant has pre-shared keys: the folder for new ones, TENANT.NAME.psk of 0600."),
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Revoke peers of the file's tenants not in it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
     environment: EnvironmentName = None,
@@ -41,7 +46,7 @@ def apply(
         _show(found, pruned=prune)
     if work and not yes and not scope.json and sys.stdin.isatty():
         yes = typer.confirm("Apply this?")
-    done = _apply(opened, work) if yes else []
+    done = _apply(opened, work, preshared_keys) if yes else []
     if scope.json:
         screen.show_json({"steps": [_facts(step) for step in found], "applied": len(done)})
     elif yes or not work:
@@ -100,13 +105,15 @@ def _difference(registry: Registry, roster: Roster, *, prune: bool) -> tuple[Ste
     return found
 
 
-def _apply(opened: Environment, work: list[Step]) -> list[Peer]:
+def _apply(opened: Environment, work: list[Step], preshared_keys: Path | None) -> list[Peer]:
+    check_folder(opened, {step.tenant for step in work if step.act == "enrol"}, preshared_keys)
     actor, registry, done = opened.actor(), opened.registry, list[Peer]()
     for tenant, some in batches(work, "revoke", BULK):
         done += registry.revoke_some(actor, tenant, [step.name for step in some])
     for tenant, some in batches(work, "enrol", BULK):
         wanted = [Wanted(name=step.name, public_key=step.public_key, expires_at=step.expires_at) for step in some]
-        done += registry.enrol_some(actor, tenant, wanted)
+        with made_for_some(opened, tenant, wanted, preshared_keys) as sealed:
+            done += registry.enrol_some(actor, tenant, sealed)
     return done
 
 

@@ -54,6 +54,7 @@ _TENANT = """\
       range: 10.90.{block}.0/20
       approval: manual  # auto: nobody has to approve
       # approvers: 1  # people beside the one who enrols
+      # preshared_keys: false  # true: each key of a peer has a pre-shared key beside it
       # principals: []  # ARNs that the buckets' policies admit
       # buckets: [data]  # leave out for all
       # prefix: {name}/  # the part of these buckets that is this tenant's alone

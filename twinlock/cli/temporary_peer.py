@@ -7,14 +7,17 @@ import signal
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from twinlock.cli.cloud import Environment
 from twinlock.cli.health import FRESH
+from twinlock.cli.preshared_file import current_data_key
 from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.errors import Refused, Unavailable
 from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import GatewayRecord, Peer
+from twinlock.registry.preshared import PresharedKey, make_preshared_key
 
 _POLL_SECONDS = 0.2
 
@@ -55,18 +58,26 @@ def fresh_name() -> str:
     return f"ci-{secrets.token_hex(5)}"
 
 
+@dataclass(frozen=True)
+class Temporary:
+    peer: Peer
+    preshared: PresharedKey | None
+
+
 @contextmanager
 def temporary_peer(
     environment: Environment, tenant: str, name: str, key: PrivateKey, ttl: int, shield: Callable[[], None]
-) -> Generator[Peer]:
+) -> Generator[Temporary]:
     """Enrolled for `ttl` seconds at most, and revoked at the end. Raises Refused where the tenant asks for approval."""
     registry = environment.registry
     rules = tenant_of(registry.definition(), tenant)
     if rules.approval != "auto":
         raise Refused(f"tenant {tenant} asks for approval: temporary peers need a tenant with approval: auto")
     actor = environment.actor()
+    preshared = make_preshared_key() if rules.preshared_keys else None
+    wrapped = None if preshared is None else current_data_key(environment, tenant).wrap(preshared, key.public())
     try:
-        yield registry.enrol(actor, tenant, name, key.public(), ttl)
+        yield Temporary(registry.enrol(actor, tenant, name, key.public(), ttl, wrapped), preshared)
     finally:
         shield()
         # It may never have come in, or have ended meanwhile.

@@ -13,6 +13,7 @@ from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.definition import Definition, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.model import GatewayRecord, Peer
+from twinlock.registry.preshared import PresharedKey
 
 KEEPALIVE = 25  # seconds: below the 30 s after which the shortest NAT mappings end
 
@@ -34,6 +35,7 @@ class ClientFile:
     service_public_key: str
     allowed: tuple[str, ...]  # CIDRs, the service's own address first
     ways: tuple[Way, ...]
+    preshared: PresharedKey | None = None
 
 
 def allowed_networks(definition: Definition, tenant: Tenant, gateways: Iterable[GatewayRecord]) -> tuple[str, ...]:
@@ -80,16 +82,25 @@ def _peers(file: ClientFile) -> list[Sequence[str]]:
         "# The service. No endpoint: the gateway that serves calls.",
         "[Peer]",
         f"PublicKey = {file.service_public_key}",
+        *_preshared(file),
         f"AllowedIPs = {', '.join(file.allowed)}",
     ]
-    return [service, *map(_way, file.ways)]
+    return [service, *(_way(way, file) for way in file.ways)]
 
 
-def _way(way: Way) -> Sequence[str]:
+def _preshared(file: ClientFile) -> list[str]:
+    """On the ways as well: whoever has broken a client's key pair can't even open one, and move its calls."""
+    if file.preshared is not None:
+        return [f"PresharedKey = {file.preshared.reveal()}"]
+    return ["# PresharedKey = (the pre-shared key of this peer)"] if file.peer.preshared is not None else []
+
+
+def _way(way: Way, file: ClientFile) -> Sequence[str]:
     return [
         f"# The way to gateway {way.slot}.",
         "[Peer]",
         f"PublicKey = {way.public_key}",
+        *_preshared(file),
         f"Endpoint = {way.endpoint}",
         f"PersistentKeepalive = {KEEPALIVE}",
     ]

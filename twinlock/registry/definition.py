@@ -7,7 +7,7 @@ record (SSM Parameter Store, /twinlock/ENVIRONMENT/discovery). Standard library 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, cast
@@ -48,6 +48,7 @@ class Tenant:
     services: tuple[Service, ...]
     cidrs: tuple[str, ...]  # whole networks, any port
     sources: tuple[Source, ...]  # none: from the gateway's own address
+    preshared_keys: bool = False  # each new key of a peer has a pre-shared key beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class Definition:
     buckets: tuple[str, ...]
     tenants: tuple[Tenant, ...]
     slots: tuple[Slot, ...]
+    key: str = ""  # ARN of the environment's key
 
 
 class DefinitionError(ValueError):
@@ -110,16 +112,20 @@ def _definition(fields: dict[str, object]) -> Definition:
         buckets=_texts(fields, "buckets"),
         tenants=tuple(_tenant(entry) for entry in _list(fields, "tenants")),
         slots=tuple(_slot(entry) for entry in _list(fields, "slots")),
+        key=_text(fields, "key") if "key" in fields else "",
     )
 
 
 def _tenant(value: object) -> Tenant:
     fields = _exactly(Tenant, _object(value, "tenant"), "tenant")
     approval, storage = _text(fields, "approval"), fields["storage"]
+    preshared_keys = fields.get("preshared_keys", False)
     if approval != "manual" and approval != "auto":
         raise DefinitionError(f"tenant {fields['name']}: approval is manual or auto, not {approval}")
     if not isinstance(storage, bool):
         raise DefinitionError(f"tenant {fields['name']}: storage is true or false")
+    if not isinstance(preshared_keys, bool):
+        raise DefinitionError(f"tenant {fields['name']}: preshared_keys is true or false")
     return Tenant(
         name=_text(fields, "name"),
         range=_text(fields, "range"),
@@ -129,6 +135,7 @@ def _tenant(value: object) -> Tenant:
         services=tuple(_service(entry) for entry in _list(fields, "services")),
         cidrs=_texts(fields, "cidrs"),
         sources=tuple(_source(entry) for entry in _list(fields, "sources")),
+        preshared_keys=preshared_keys,
     )
 
 
@@ -182,8 +189,9 @@ def _exactly(
     kind: type[Definition | Tenant | Service | Slot | Source], found: dict[str, object], where: str
 ) -> dict[str, object]:
     wanted = {field.name for field in dataclass_fields(kind)}
-    if found.keys() != wanted:
-        missing, unknown = sorted(wanted - found.keys()), sorted(found.keys() - wanted)
+    needed = {field.name for field in dataclass_fields(kind) if field.default is MISSING}
+    if not needed <= found.keys() <= wanted:
+        missing, unknown = sorted(needed - found.keys()), sorted(found.keys() - wanted)
         raise DefinitionError(f"{where}: missing {missing}, unknown {unknown}")
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from twinlock.registry import items, keys
+from twinlock.registry.data_keys import DataKeys
 from twinlock.registry.definition import Definition, DefinitionError, Tenant, definition_from_json
 from twinlock.registry.errors import Corrupt, Refused
 from twinlock.registry.model import Peer, Wanted
@@ -34,6 +35,7 @@ class Ground:
     def __init__(self, table: Table, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
         self._table = table
+        self.data_keys = DataKeys(table)
 
     def definition(self) -> Definition:
         item = self._table.get((keys.DEFINITION, keys.DEFINITION_SORT))

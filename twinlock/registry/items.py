@@ -69,17 +69,22 @@ def peer_from(item: Item, now: int) -> Peer:
         replaces=text(item, "replaces") if "replaces" in item else None,
         grace=number(item, "grace") if "grace" in item else 0,
         retires_at=retires_at,
+        preshared=text(item, "preshared") if "preshared" in item else None,
     )
 
 
 def attestation_item(key: Key, peer: Peer) -> dict[str, Value]:
     """That whoever may write this key wants this peer with this address until this time, and no other."""
     item: dict[str, Value] = {keys.PARTITION: key[0], keys.SORT: key[1], "address": peer.address}
-    return item | _end(peer)
+    # That there is a pre-shared key, and not which: a key has one, and a data key's rotation wraps it anew.
+    return item | _end(peer) | ({} if peer.preshared is None else {"preshared": True})
 
 
 def attests(item: Item | None, peer: Peer) -> bool:
-    return item is not None and item.get("address") == peer.address and item.get("expires_at", None) == peer.expires_at
+    """Whoever may write the peer's item alone can't move it, prolong it or take its pre-shared key away."""
+    if item is None or item.get("preshared", False) is not (peer.preshared is not None):
+        return False
+    return item.get("address") == peer.address and item.get("expires_at", None) == peer.expires_at
 
 
 def subject(peer: Peer) -> str:
@@ -225,6 +230,7 @@ def _peer_fields(peer: Peer) -> dict[str, Value]:
         "approved_by": peer.approved_by,
         **_end(peer),
         **({} if peer.replaces is None else {"replaces": peer.replaces, "grace": peer.grace}),
+        **({} if peer.preshared is None else {"preshared": peer.preshared}),
     }
 
 

@@ -22,6 +22,9 @@ SWITCH = "switch"
 # (ROTATION, "service" | "way#SLOT"): the identity's last rotation, and until when the old one is served.
 ROTATION = "rotation"
 
+# The encryption context of a tenant's data key, which policies name.
+CONTEXT_ENVIRONMENT, CONTEXT_TENANT = "twinlock-environment", "twinlock-tenant"
+
 
 def pending(tenant: str) -> str:
     """Enrolled, not yet approved; sort key: the peer's name."""
@@ -51,6 +54,11 @@ def change(tenant: str) -> str:
 def gateway(slot: str) -> str:
     """A gateway's own record and heartbeat; sort key: "record". Written by that slot's gateway alone."""
     return f"gateway#{slot}"
+
+
+def data_key(tenant: str) -> str:
+    """The tenant's data keys, sealed by KMS; sort key: the number, 6 digits. Made by gateways."""
+    return f"datakey#{tenant}"
 
 
 def shard(number: int) -> str:

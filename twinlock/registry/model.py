@@ -25,6 +25,7 @@ class Peer:
     replaces: str | None = None  # the public key that this one was rotated from
     grace: int = 0  # seconds that the replaced key is accepted for, from the approval on
     retires_at: int | None = None  # of a key that was rotated away: accepted until then
+    preshared: str | None = None  # its pre-shared key, wrapped (preshared.py)
 
     @property
     def ends_at(self) -> int | None:
@@ -39,6 +40,7 @@ class Wanted:
     name: str
     public_key: str
     expires_at: int | None = None
+    preshared: str | None = None  # wrapped
 
 
 @dataclass(frozen=True, kw_only=True)

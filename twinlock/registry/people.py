@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from twinlock.registry import items, keys, transitions
+from twinlock.registry.definition import Tenant
 from twinlock.registry.errors import Refused, Unavailable
 from twinlock.registry.ground import check_wanted, tenant_of
 from twinlock.registry.leases import Leases
 from twinlock.registry.model import Actor, Peer, Wanted
+from twinlock.registry.preshared import data_key_number
 from twinlock.registry.table import Item, LostRace, number, text
 from twinlock.registry.transitions import Change, Moment
 
@@ -34,15 +36,25 @@ class Lives:
 class People(Leases):
     """What people change."""
 
-    def enrol(self, actor: Actor, tenant: str, name: str, public_key: str, ttl: int | None = None) -> Peer:
+    def enrol(
+        self,
+        actor: Actor,
+        tenant: str,
+        name: str,
+        public_key: str,
+        ttl: int | None = None,
+        preshared: str | None = None,
+    ) -> Peer:
         """A new peer with an address of its own; pending, or approved where the tenant approves by itself.
 
-        `ttl` in seconds. Raises Refused: unknown tenant, a bad name or key, a name or key in use, a full range.
+        `ttl` in seconds; `preshared` is wrapped.
+        Raises Refused: unknown tenant, a bad name or key, a name or key in use, a full range.
         """
         if ttl is not None and ttl < 1:
             raise Refused(f"a peer that lives {ttl} s is none: pass one second at least")
         ends = None if ttl is None else self._now() + ttl
-        [peer] = self.enrol_some(actor, tenant, [Wanted(name=name, public_key=public_key, expires_at=ends)])
+        one = Wanted(name=name, public_key=public_key, expires_at=ends, preshared=preshared)
+        [peer] = self.enrol_some(actor, tenant, [one])
         return peer
 
     def enrol_some(self, actor: Actor, tenant: str, wanted: Sequence[Wanted]) -> tuple[Peer, ...]:
@@ -52,6 +64,7 @@ class People(Leases):
 
         def decide(moment: Moment, reserved: str) -> list[Change]:
             self._check_unused(moment, wanted)
+            self._check_preshared(moment.tenant, wanted)
             addresses = self._free_addresses(moment, reserved, len(wanted))
             return [
                 transitions.enrol(moment, _new_peer(moment, one, address))
@@ -92,21 +105,25 @@ class People(Leases):
             ],
         )
 
-    def rotate(self, actor: Actor, tenant: str, name: str, public_key: str, grace: int) -> Peer:
+    def rotate(
+        self, actor: Actor, tenant: str, name: str, public_key: str, grace: int, preshared: str | None = None
+    ) -> Peer:
         """A new key for an approved peer, which keeps its address and its end; pending until it is approved.
 
-        From the approval on the old key is accepted for `grace` seconds more.
+        From the approval on the old key is accepted for `grace` seconds more, with the pre-shared key that it had.
         """
-        check_wanted(Wanted(name=name, public_key=public_key))
+        wanted = Wanted(name=name, public_key=public_key, preshared=preshared)
+        check_wanted(wanted)
 
         def decide(moment: Moment, _: str) -> list[Change]:
+            self._check_preshared(moment.tenant, [wanted])
             [(_, lives)] = self._lives(tenant, [name])
             current = lives.current or self.peer(tenant, name)
             if lives.pending is not None or lives.retiring is not None:
                 raise Refused(f"peer {name} of tenant {tenant} is being rotated already: `twinlock peer list` shows it")
             if owner := self.owners([public_key]).get(public_key):
                 raise Refused(f"this public key is or was that of peer {owner[1]} of tenant {owner[0]}: make another")
-            return [transitions.rotate(moment, current, public_key, grace)]
+            return [transitions.rotate(moment, current, public_key, grace, preshared)]
 
         [peer] = self._change(actor, tenant, decide)
         return peer
@@ -166,6 +183,8 @@ class People(Leases):
             generation = 0 if meta is None else number(meta, "generation")
             moment = Moment(rules, generation, actor, self._now())
             changes = decide(moment, definition.gateway_address)
+            if not changes:
+                return ()
             try:
                 self._table.transact(transitions.transaction(moment, changes))
             except LostRace as exc:
@@ -177,6 +196,14 @@ class People(Leases):
                 self._clock.sleep(_jitter(attempt))
             else:
                 return tuple(change.peer for change in changes)
+
+    def _check_preshared(self, rules: Tenant, wanted: Sequence[Wanted]) -> None:
+        if rules.preshared_keys and any(one.preshared is None for one in wanted):
+            raise Refused(f"tenant {rules.name} wants a pre-shared key of each peer: pass --preshared-key-file")
+        numbers = {data_key_number(one.preshared) for one in wanted if one.preshared is not None}
+        current = self.data_keys.current(rules.name) if numbers else None
+        if numbers and (current is None or numbers != {current.number}):
+            raise Refused(f"the data key of tenant {rules.name} was rotated meanwhile: try again")
 
     def _check_unused(self, moment: Moment, wanted: Sequence[Wanted]) -> None:
         tenant = moment.tenant.name
@@ -213,6 +240,7 @@ def _new_peer(moment: Moment, one: Wanted, address: str) -> Peer:
         enrolled_at=moment.now,
         approved_by=(),
         expires_at=one.expires_at,
+        preshared=one.preshared,
     )
 
 

@@ -11,6 +11,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specify
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from twinlock.registry import keys
@@ -27,6 +28,14 @@ _READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 _CHECK = ("dynamodb:ConditionCheckItem",)
 _PUT = ("dynamodb:PutItem",)
 _DELETE = ("dynamodb:DeleteItem",)
+
+
+@dataclass(frozen=True)
+class DataKeyOf:
+    """Whose tenants have pre-shared keys, and the ARN of the key that seals their data keys."""
+
+    environment: str
+    key_arn: str
 
 
 class Statement(TypedDict):
@@ -47,7 +56,7 @@ def reader(table_arn: str, discovery_arn: str) -> Policy:
     return _policy(_discover(discovery_arn), _reads(table_arn))
 
 
-def enroller(table_arn: str, discovery_arn: str, auto: Sequence[str]) -> Policy:
+def enroller(table_arn: str, discovery_arn: str, auto: Sequence[str], data_key: DataKeyOf | None = None) -> Policy:
     """Enrols peers of the one tenant that TENANT_TAG names. Of the tenants in `auto`, which approve by themselves, lets
     in and revokes peers as well.
 
@@ -65,9 +74,22 @@ def enroller(table_arn: str, discovery_arn: str, auto: Sequence[str]) -> Policy:
         _discover(discovery_arn),
         _reads(table_arn),
         _on_keys("EnrolPeers", _PUT, table_arn, written),
-        _on_keys("SeeThatTheNameIsFree", _CHECK, table_arn, [keys.peer(mine)]),
+        _on_keys("SeeThatTheNameIsFree", _CHECK, table_arn, [keys.peer(mine), keys.data_key(mine)]),
+        *([] if data_key is None else [_opens(data_key)]),
         *(_for_tenants(statement, auto) for statement in (_lets_in(table_arn) if auto else ())),
     )
+
+
+def _opens(data_key: DataKeyOf) -> Statement:
+    """The own tenant's data keys: to wrap pre-shared keys with."""
+    context = {keys.CONTEXT_ENVIRONMENT: data_key.environment, keys.CONTEXT_TENANT: _MY_TENANT}
+    return {
+        "Sid": "OpenDataKeys",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt"],
+        "Resource": [data_key.key_arn],
+        "Condition": {"StringEquals": {f"kms:EncryptionContext:{name}": value for name, value in context.items()}},
+    }
 
 
 def _lets_in(table_arn: str) -> tuple[Statement, ...]:
@@ -122,6 +144,7 @@ def _reads(table_arn: str) -> Statement:
             keys.revoked("*"),
             keys.address_lease("*"),
             keys.gateway("*"),
+            keys.data_key("*"),
         ],
     )
 

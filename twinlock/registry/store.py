@@ -6,9 +6,9 @@ Everything is read strongly consistent. Errors: Refused (the rules say no), Unav
 from __future__ import annotations
 
 from twinlock.registry.fleet import Fleet
-from twinlock.registry.people import People
+from twinlock.registry.rewrapping import Rewrapping
 from twinlock.registry.served import Served
 
 
-class Registry(Fleet, Served, People):
+class Registry(Fleet, Served, Rewrapping):
     """One environment's registry: in the table that its cloud has for it."""

@@ -12,10 +12,12 @@ from uuid import uuid4
 
 from twinlock.registry import items, keys
 from twinlock.registry.addresses import QUARANTINE
+from twinlock.registry.data_keys import still_current
 from twinlock.registry.definition import Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.items import Lease
 from twinlock.registry.model import Actor, Peer
+from twinlock.registry.preshared import data_key_number
 from twinlock.registry.table import Check, Condition, Delete, Item, Put, Value, Write, absent, at_most, equals
 
 
@@ -27,6 +29,7 @@ class Change:
     peer: Peer  # as it is afterwards
     writes: tuple[Write, ...]
     told: bool = True
+    checks: tuple[Check, ...] = ()  # which several changes may share
 
 
 @dataclass(frozen=True)
@@ -58,28 +61,45 @@ def enrol(moment: Moment, peer: Peer) -> Change:
         Put(_key_item(peer), absent()),
         Put(items.attestation_item((keys.enrolment(moment.actor.user_id), items.subject(peer)), peer)),
     )
-    return Change(action="enrol", peer=peer, writes=writes, told=peer.state == "approved")
+    return Change(
+        action="enrol", peer=peer, writes=writes, told=peer.state == "approved", checks=_data_key_checks(peer)
+    )
 
 
-def rotate(moment: Moment, current: Peer, public_key: str, grace: int) -> Change:
+def _data_key_checks(peer: Peer) -> tuple[Check, ...]:
+    return () if peer.preshared is None else (still_current(peer.tenant, data_key_number(peer.preshared)),)
+
+
+def rotate(moment: Moment, current: Peer, public_key: str, grace: int, preshared: str | None) -> Change:
     """A new key for a peer: approved like a new peer, and until then nothing changes."""
     if current.state != "approved":
         where = f"peer {current.name} of tenant {current.tenant}"
         raise Refused(f"{where} is {current.state}: only an approved one takes a new key")
     peer = replace(
         current, public_key=public_key, state="pending", enrolled_by=moment.actor.user_id, enrolled_at=moment.now,
-        approved_by=(), replaces=current.public_key, grace=grace, retires_at=None,
+        approved_by=(), replaces=current.public_key, grace=grace, retires_at=None, preshared=preshared,
     )  # fmt: skip
     attestation = items.attestation_item((keys.enrolment(moment.actor.user_id), items.subject(peer)), peer)
     writes: tuple[Write, ...] = (Put(_key_item(peer), absent()), Put(attestation))
     if moment.tenant.approval == "auto":
         peer = replace(peer, state="approved")
-        return Change(action="rotate", peer=peer, writes=writes + _exchanged(moment, current, peer))
+        writes += _exchanged(moment, current, peer)
+        return Change(action="rotate", peer=peer, writes=writes, checks=_data_key_checks(peer))
     writes += (
         Put(items.peer_item(keys.pending(peer.tenant), peer), absent() | at_most("expires_at", moment.now)),
         Check((keys.peer(peer.tenant), peer.name), equals("public_key", current.public_key)),
     )
-    return Change(action="rotate", peer=peer, writes=writes, told=False)
+    return Change(action="rotate", peer=peer, writes=writes, told=False, checks=_data_key_checks(peer))
+
+
+def rewrap(held: Peer, preshared: str, by: str) -> Change:
+    """The same pre-shared key under another data key. Gateways that opened it need not hear of it."""
+    peer, same = replace(held, preshared=preshared), equals("preshared", held.preshared or "")
+    if peer.retires_at is not None:
+        item = items.revoked_item(replace(peer, state="revoked"), by, peer.retires_at)
+    else:
+        item = items.peer_item(keys.pending(peer.tenant) if peer.state == "pending" else keys.peer(peer.tenant), peer)
+    return Change(action="rewrap", peer=peer, writes=(Put(item, same),), told=False)
 
 
 def _exchanged(moment: Moment, old: Peer, new: Peer) -> tuple[Write, ...]:
@@ -148,7 +168,7 @@ def revoke(moment: Moment, lives: Sequence[Peer]) -> Change:
 
 
 def _ended(moment: Moment, peer: Peer) -> tuple[Write, ...]:
-    gone = Put(items.revoked_item(replace(peer, state="revoked"), moment.actor.user_id, moment.now))
+    gone = Put(items.revoked_item(replace(peer, state="revoked", preshared=None), moment.actor.user_id, moment.now))
     if peer.retires_at is not None:
         return (gone,)
     held = keys.pending(peer.tenant) if peer.state == "pending" else keys.peer(peer.tenant)
@@ -201,7 +221,8 @@ def transaction(moment: Moment, changes: Sequence[Change]) -> tuple[Write, ...]:
     """All writes of these changes of one tenant, an audit entry for each, and one number for those that are told."""
     told = [change.peer.name for change in changes if change.told]
     following = moment.generation + 1 if told else None
-    writes = [write for change in changes for write in change.writes]
+    writes: list[Write] = [write for change in changes for write in change.writes]
+    writes += dict.fromkeys(check for change in changes for check in change.checks)
     writes += [Put(_audit_item(moment, change, following if change.told else None)) for change in changes]
     return (*writes, *(() if following is None else _numbered(moment, following, tuple(told))))
 
