@@ -65,6 +65,16 @@ def test_a_gateway_that_is_cut_off_but_reaches_its_clients_does_not_take_them_ba
     assert seen.outage_seconds < 1.5, seen
 
 
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("during", ["download", pytest.param("upload", marks=pytest.mark.long)])
+def test_gateways_that_lose_each_other_do_not_pull_a_client_to_and_fro(during) -> None:
+    """What the old owner sends until it knows, a download's packets, moves the client back: bounded by the gate."""
+    seen = fail.fail("partition-pair", during)
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 2.5, seen
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("what", ["partition-registry", "api-down", "api-slow", "disk-full"])

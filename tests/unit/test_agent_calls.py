@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.agent_samples import ANN, NOW, peer
-from twinlock.agent.calls import ALIVE_SECONDS, QUIET_SECONDS, CallBook
+from twinlock.agent.calls import ALIVE_SECONDS, CONTESTED_SECONDS, QUIET_SECONDS, CallBook
 from twinlock.agent.wg import TunnelPeer
 
 PEERS = {ANN: peer()}
@@ -75,5 +75,27 @@ def test_a_client_that_restarted_is_called_within_a_second():
 def test_after_ownership_came_back_everybody_is_called():
     book = CallBook()
     book.due(PEERS, _seen(), {}, 100.0, NOW)
-    book.forget()
+    book.begin(100.1)
     assert book.due(PEERS, _seen(), {}, 100.1, NOW)
+
+
+def test_who_does_not_answer_is_called_again_and_again_while_the_old_owner_may_be_alive():
+    """Its answer goes to the old owner, if that sent something in between."""
+    book = CallBook()
+    book.begin(100.0)
+    book.due(PEERS, _seen(), {}, 100.0, NOW)
+    unanswered = _seen(handshake=0)
+    turns = [100.0 + 0.4 * turn for turn in range(1, 20)]
+    called = [clock for clock in turns if book.due(PEERS, _seen(), unanswered, clock, NOW)]
+    assert [clock for clock in turns if clock < 100 + CONTESTED_SECONDS] == called[:7]
+    assert len(called) == 7, "then it is left to WireGuard"
+
+
+def test_who_says_nothing_after_a_takeover_is_nudged_until_the_old_owner_is_surely_shut():
+    book = CallBook()
+    book.begin(100.0)
+    assert book.nudges(_seen(handshake=0), 100.2) == (), "it was called, and has not answered yet"
+    assert book.nudges(_seen(received=92), 100.4) == ()
+    assert book.nudges(_seen(received=92), 100.6) == (ANN,)
+    assert book.nudges(_seen(received=500), 100.8) == (), "it talks"
+    assert book.nudges(_seen(received=500), 100.0 + CONTESTED_SECONDS) == ()

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.agent_samples import ANN, NOW, peer
 from twinlock.agent import lease as rules
-from twinlock.agent.lease import Claim, Twin, View
+from twinlock.agent.calls import CallBook
+from twinlock.agent.lease import Claim, Gate, Twin, View
+from twinlock.agent.wg import TunnelPeer
 from twinlock.registry.model import ShardLease
 
 STEP = 0.1
@@ -40,6 +43,17 @@ class Gateway:
     alive: bool = True
     served: bool = False  # what its agent kept on disk when it restarted
     vouched_at: float = -100.0  # when the twin or the registry was last heard; monotonic seconds of the world
+    book: CallBook = field(default_factory=CallBook)
+    called: bool = False  # since it serves
+    handshake: int = 0
+    received: int = 0
+    heard_client_at: float = -100.0
+
+    def gate(self, at: float) -> Gate:
+        return rules.gate(self.view, at + self.offset) if self.alive else "shut"
+
+    def service(self) -> dict[str, TunnelPeer]:
+        return {ANN: _tunnel(self.handshake, self.received)} if self.called else {}
 
     def step(self, world: World, at: float) -> None:
         clock = at + self.offset
@@ -118,6 +132,66 @@ class World:
         served = self.gateways[number].view.serving
         self.gateways[number] = self.fresh(number)
         self.gateways[number].served = served
+
+
+def _tunnel(handshake: int, received: int) -> TunnelPeer:
+    return TunnelPeer(
+        public_key=ANN,
+        endpoint="198.51.100.2:29112",
+        allowed_ips=(),
+        handshake=handshake,
+        received=received,
+        sent=0,
+        keepalive=25,
+    )
+
+
+@dataclass
+class Client:
+    """As WireGuard has it, for one that downloads: whatever decrypts moves it, and it speaks in its newest session."""
+
+    turns_to: Gateway | None = None
+    newest: Gateway | None = None
+    sessions: list[Gateway] = field(default_factory=list)
+    answered_at: float = 0.0
+    outage: float = 0.0
+    astray: list[bool] = field(default_factory=list)  # calls whose answer goes to the old owner, which sent in between
+
+    def step(self, world: World) -> None:
+        for one in world.gateways:
+            self._beat(one, world.at)
+        for one in world.gateways:  # the download that came through the old owner goes on as long as that can send
+            if one in self.sessions and one is not self.newest and self._hears(one, world.at):
+                self.turns_to = one
+        to = self.turns_to
+        if to is not None and to is self.newest and to.alive:
+            to.received, to.heard_client_at = to.received + 100, world.at
+            if self._hears(to, world.at):
+                self.answered_at = world.at
+        self.outage = max(self.outage, world.at - self.answered_at)
+
+    def _hears(self, one: Gateway, at: float) -> bool:
+        return one.gate(at) == "open" or (one.gate(at) == "doubt" and at - one.heard_client_at < 2.0)
+
+    def _beat(self, one: Gateway, at: float) -> None:
+        if not one.alive or not one.view.serving:
+            one.called, one.handshake = False, 0
+            self.sessions = [each for each in self.sessions if each is not one]
+            return
+        clock = at + one.offset
+        if not one.called:
+            one.book.begin(clock)
+        if one.gate(at) != "open":
+            return
+        way = {ANN: _tunnel(NOW, 0)}
+        if one.book.due({ANN: peer()}, way, one.service(), clock, NOW):
+            one.called, one.handshake, one.received = True, 0, 0
+            self.turns_to = one
+            if not (self.astray and self.astray.pop()):
+                one.handshake, one.received, self.newest = NOW, 92, one
+                self.sessions.append(one)
+        elif one.book.nudges(one.service(), clock):
+            self.turns_to = one
 
 
 OFFSETS = st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5))
@@ -230,6 +304,30 @@ def test_two_live_gateways_that_lost_each_other_change_roles_once_at_most(offset
     world.run(10)
     assert len(world.registry.owners) <= 2
     assert len(world.serving()) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(OFFSETS, st.sampled_from(["pair", "cut off", "crash"]), st.lists(st.booleans(), max_size=3))
+def test_a_client_that_downloads_is_back_with_the_new_owner_as_soon_as_the_old_one_is_shut(offsets, what, lost):
+    world, client = World(offsets, (0, 0)), Client()
+    for _ in range(30):
+        world.run(STEP)
+        client.step(world)
+    (before,) = world.serving()
+    assert client.answered_at == world.at
+    client.outage, client.astray = 0.0, list(lost)
+    match what:
+        case "pair":
+            world.pair = False
+        case "cut off":
+            world.pair, world.without_registry = False, {before}
+        case _:
+            world.kill("ab".index(before))
+    for _ in range(100):
+        world.run(STEP)
+        client.step(world)
+    assert client.answered_at == world.at
+    assert client.outage <= {"pair": 1.5, "cut off": 2.5}.get(what, 0.7) + 0.4 * sum(lost)
 
 
 @settings(max_examples=100, deadline=None)

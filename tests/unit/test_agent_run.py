@@ -394,6 +394,29 @@ def test_a_twin_whose_agent_says_nothing_for_a_second_is_silent(stage, caplog):
     assert caplog.messages[0] == "gateway b: its agent is silent"
 
 
+def test_an_owner_that_loses_its_twin_asks_at_once_whether_it_still_serves(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    _hear(gateway)
+    gateway._wake.clear()
+    gateway.own.events.put(Silent(slot="b"))
+    gateway.server.turn()
+    assert gateway._wake.is_set()
+
+
+def test_a_client_that_says_nothing_after_a_takeover_is_nudged_in_the_session_that_it_has(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.server.call_once()
+    stage.machine.peers["wg-service"][ANN].update(handshake=str(NOW), received="92")
+    gateway.server.call_once()
+    stage.machine.asked.clear()
+    assert gateway.server.call_once() == 0
+    said = ("peer", ANN, "persistent-keepalive", "0", "peer", ANN, "persistent-keepalive", "25")
+    assert ("wg", "set", "wg-service", *said) in stage.machine.asked
+
+
 def test_who_is_given_the_shard_calls_at_once(stage):
     stage.table.owned_by("b")
     gateway = stage.gateway()

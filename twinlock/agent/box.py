@@ -117,6 +117,10 @@ class Box:
         )
         self._have = have and replace(have, service={**have.service, **allowed})
 
+    def nudge(self, public_keys: Sequence[str]) -> None:
+        """Has each of these clients, which were called, turn to this gateway again."""
+        self.wg.nudge_peers(SERVICE, public_keys, _KEEPALIVE_SECONDS)
+
     def let_go(self) -> int:
         """Removes every service peer: the other gateway may call. The number of them."""
         keys = tuple(self.wg.peers(SERVICE))

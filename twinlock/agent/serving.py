@@ -10,7 +10,7 @@ import queue
 from collections.abc import Callable, Mapping
 
 from twinlock.agent.boot import Boot
-from twinlock.agent.calls import CallBook
+from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
 from twinlock.agent.channel import Ways
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
@@ -78,7 +78,7 @@ class Serving:
         self._out.say(self._own.word())
         clock = self._out.clock()
         if set_gate(self._out.box.nft, self._own.gate()):
-            self._look_until = clock + _LOOK_SECONDS
+            self._look_until = max(self._look_until, clock + _LOOK_SECONDS)
         if clock >= self._look_at:
             self._look()
             # Looking at tens of thousands of ways takes a while: never most of the time.
@@ -128,8 +128,11 @@ class Serving:
             self._ways.learn(event, want.peers if want else ())
             return
         # After each event: who fell silent and spoke again within one turn has to be told where its ways are, too.
-        heard = self._own.heard
+        heard, calm = self._own.heard, self._own.is_calm
         self._own.turn(event)
+        if calm and not self._own.is_calm:
+            # An owner may have lost its clients just now: the sooner it knows, the sooner it stops pulling them back.
+            self._wake()
         for slot in self._own.heard - heard:
             _log.info("gateway %s: heard", slot)
             self._ways.returned(slot)
@@ -154,6 +157,9 @@ class Serving:
                 return 0
             calls = self._book.due(carrying(want, way), way, service, self._out.clock(), self._out.now())
             self._out.box.call(calls)
+            called = {call.public_key for call in calls}
+            silent = self._book.nudges(service, self._out.clock())
+            self._out.box.nudge([key for key in silent if key in want.peers and key not in called])
         for call in calls:
             _log.info("called %s… at %s", call.public_key[:8], call.endpoint)
         return len(calls)
@@ -162,11 +168,11 @@ class Serving:
         """The gate first, then every client that has a way is called."""
         began = self._out.clock()
         with self._shared.lock:
-            self._book.forget()
+            self._book.begin(began)
             self._shared.serving = self._may_hold_clients = True
         set_gate(self._out.box.nft, self._own.gate())
         called = self._call(self._out.box.wg.peers(WAY), {})  # nobody is on the service yet
-        self._look_until = self._out.clock() + _LOOK_SECONDS
+        self._look_until = self._out.clock() + CONTESTED_SECONDS
         self._out.say(self._own.word())
         _log.info("serving shard %d: called %d clients in %.0f ms", SHARD, called, (self._out.clock() - began) * 1000)
 

@@ -62,6 +62,12 @@ class SidedWg(Wg):
         for side in self.live(interface):
             super().remove_peers(side, keys)
 
+    def nudge_peers(self, interface: str, public_keys: Iterable[str], keepalive: int) -> None:
+        """Each on the side that held it when it was last seen: on another it would be made."""
+        keys = tuple(public_keys)
+        for side, held in zip(self.live(interface), self.seen.get(interface) or (keys,), strict=False):
+            super().nudge_peers(side, [key for key in keys if key in held], keepalive)
+
     def prune(self, interface: str) -> None:
         """As it was last seen: takes who was called on both sides from the one where it did not answer."""
         if interface in self.seen:

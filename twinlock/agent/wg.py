@@ -81,6 +81,17 @@ class Wg:
         for some in _batches(public_keys):
             self._run(("wg", "set", interface, *(word for key in some for word in ("peer", key, "remove"))), "")
 
+    def nudge_peers(self, interface: str, public_keys: Iterable[str], keepalive: int) -> None:
+        """Sends each a keepalive now, as WireGuard does when keepalives are switched on. The session stays."""
+        for some in _batches(public_keys):
+            words = (
+                word
+                for key in some
+                for seconds in ("0", str(keepalive))
+                for word in ("peer", key, "persistent-keepalive", seconds)
+            )
+            self._run(("wg", "set", interface, *words), "")
+
     def has_key(self, interface: str) -> bool:
         return self._run(("wg", "show", interface, "public-key"), "").strip() != "(none)"
 
