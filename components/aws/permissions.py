@@ -144,6 +144,7 @@ def _read_keys() -> list[str]:
         keys.revoked("*"),
         keys.change("*"),
         keys.gateway("*"),
+        keys.ways("*"),
         ANY_SHARD,
         keys.SWITCH,
         keys.ROTATION,
@@ -157,7 +158,15 @@ def _read_keys() -> list[str]:
 def _written_keys(slot: str) -> list[str]:
     # A rotation ends when the last peer has moved, and it is the gateways that see it. A tenant's first data key is
     # theirs to make, so that enrollers need not write one.
-    return [keys.IDENTITY, keys.gateway(slot), ANY_SHARD, keys.ROTATION, keys.moved("*"), keys.data_key("*")]
+    return [
+        keys.IDENTITY,
+        keys.gateway(slot),
+        keys.ways(slot),
+        ANY_SHARD,
+        keys.ROTATION,
+        keys.moved("*"),
+        keys.data_key("*"),
+    ]
 
 
 def _table(sid: str, actions: tuple[str, ...], table_arn: Text, leading: list[str]) -> Statement:

@@ -97,6 +97,15 @@ def test_a_crash_without_the_clouds_api_costs_no_more_whatever_nat_the_client_is
     assert seen.outage_seconds < 1.5, seen
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+def test_when_all_gateways_lose_their_power_clients_are_back_with_the_first_that_boots() -> None:
+    """And not at their next rekey, up to two minutes later."""
+    seen = fail.fail("both")
+    print(seen)
+    assert seen.outage_seconds < 30, seen
+
+
 @pytest.mark.usefixtures("steady")
 def test_a_switch_and_back_is_not_noticed(lab, ada: Client) -> None:
     for _ in range(2):

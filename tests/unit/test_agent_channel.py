@@ -72,19 +72,31 @@ def test_bytes_that_are_no_message_are_none(data):
 def test_a_twin_that_comes_back_is_told_where_its_ways_were_and_calls_them():
     a, b = WayBook("a"), WayBook("b")
     for ways in b.news(way(), NOW):
-        a.learn(ways, {ANN})
+        a.hear(ways)
+        a.learn({ANN})
     b = WayBook("b")  # a new machine
     a.returned("b")
     for ways in a.news({}, NOW):
-        b.learn(ways, {ANN})
+        b.hear(ways)
+        b.learn({ANN})
     (call,) = b.calls(way(endpoint=None, handshake=0), NOW)
     assert (call.public_key, call.endpoint, call.keepalive) == (ANN, "198.51.100.2:29112", 25)
     assert b.calls(way(endpoint=None, handshake=0), NOW) == [], "once"
 
 
+def test_what_a_twin_says_before_it_is_known_who_may_come_in_is_not_lost():
+    b = WayBook("b")
+    b.hear(Ways(slot="a", of="b", ends={ANN: "203.0.113.9:9"}))
+    assert b.calls(way(endpoint=None, handshake=0), NOW) == []
+    b.learn({ANN})
+    (call,) = b.calls(way(endpoint=None, handshake=0), NOW)
+    assert call.endpoint == "203.0.113.9:9"
+
+
 def test_a_way_that_is_open_is_not_called():
     b = WayBook("b")
-    b.learn(Ways(slot="a", of="b", ends={ANN: "203.0.113.9:9"}), {ANN})
+    b.hear(Ways(slot="a", of="b", ends={ANN: "203.0.113.9:9"}))
+    b.learn({ANN})
     assert b.calls(way(), NOW) == []
 
 
@@ -99,8 +111,10 @@ def test_only_changes_are_told():
 
 def test_nothing_is_remembered_of_peers_that_are_not_served_nor_in_anothers_name():
     book = WayBook("a")
-    book.learn(Ways(slot="b", of="b", ends={EVE: "198.51.100.2:7"}), {ANN})
-    book.learn(Ways(slot="b", of="c", ends={ANN: "198.51.100.2:7"}), {ANN})
+    book.hear(Ways(slot="b", of="b", ends={EVE: "198.51.100.2:7"}))
+    book.learn({ANN})
+    book.hear(Ways(slot="b", of="c", ends={ANN: "198.51.100.2:7"}))
+    book.learn({ANN})
     book.returned("b")
     book.returned("c")
     assert book.news({}, NOW) == []

@@ -77,6 +77,7 @@ class Table:
         self.identities: dict[str, Identity] = {}
         self.rotated: dict[str, Rotation] = {}
         self.marks: set[str] = set()
+        self.kept: dict[str, tuple[str, ...]] = {}
 
     def _ask(self, what: str) -> None:
         self.reads.append(what)
@@ -138,6 +139,14 @@ class Table:
     def switch_wish(self):
         self._ask("switch")
         return self.wish
+
+    def ways(self, slot):
+        self._ask("ways")
+        return dict(self.kept)
+
+    def keep_ways(self, slot, piece, ends):
+        self._ask("keep ways")
+        self.kept[piece] = ends
 
     def gateways(self, slots):
         self._ask("gateways")
@@ -294,6 +303,26 @@ def test_a_client_is_called_only_by_whoever_serves(stage):
     stage.table.owned_by("a")
     _turn(stage, gateway)
     assert stage.machine.peers["wg-service"][ANN]["endpoint"] == "198.51.100.2:29112"
+
+
+def test_when_no_gateway_is_left_the_next_one_calls_the_ways_that_its_slot_had(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.server.beat()
+    _turn(stage, gateway, 5)
+    stage.machine.peers = {name: {} for name in stage.machine.peers}  # a new machine
+    stage.machine.served = set()
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    gateway.server.beat()
+    assert stage.machine.peers["wg-way"][ANN] == {
+        "allowed": "(none)",
+        "endpoint": "198.51.100.2:29112",
+        "keepalive": "25",
+    }
+    _turn(stage, gateway, 30)
+    assert stage.table.kept["r"], "not forgotten before the client would have knocked by itself"
 
 
 def test_whoever_lost_the_lease_lets_go_of_every_client(stage):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from twinlock.agent.boot import Boot
+from twinlock.agent.channel import Ways
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CloudUnavailable, CommandFailed
 from twinlock.agent.follow import follow, read_in_full
+from twinlock.agent.memory import WayMemory
 from twinlock.agent.outside import Outside, Pace
 from twinlock.agent.ownership import HandOver
 from twinlock.agent.pair import join, pair_peers
@@ -21,7 +23,7 @@ from twinlock.registry.model import SwitchWish
 
 _log = logging.getLogger(__name__)
 
-_JOIN_SECONDS = 0.5
+_JOIN_SECONDS, _WAYS_SECONDS = 0.5, 5.0
 _FULL_SECONDS, _PREFIX_SECONDS, _DEFINITION_SECONDS = 300.0, 300.0, 15.0
 
 
@@ -32,6 +34,7 @@ class Follower:
         self._boot, self._out, self._shared, self._reporter = boot, outside, shared, reporter
         self._own = shared.own
         self._pace = Pace(outside.clock)
+        self._memory = WayMemory(boot.slot, outside.registry, outside.clock)
         self._saved = shared.state
         self._wish: SwitchWish | None = None
         self._wish_known = False
@@ -47,6 +50,7 @@ class Follower:
             ("pre-shared keys", self._unlock),
             # First who may come in: EC2's model alone takes longer to load than the peers.
             ("box", self._reconcile),
+            ("ways", self._recall),
             ("storage prefixes", self._read_prefixes),
             ("rotations", self._out.identities.read),
             ("identities", self._rotate),
@@ -55,6 +59,7 @@ class Follower:
             ("switch", self._read_switch),
             ("heartbeat", lambda: self._reporter.report(self._applied)),
             ("twins", self._join),
+            ("ways", self._keep),
         )
         trouble = "; ".join(filter(None, [_attempt(what, step) for what, step in steps]))
         if trouble != self._trouble:
@@ -153,6 +158,19 @@ class Follower:
         self._pace.done("join")
         records = self._out.registry.gateways(tuple(twin.slot for twin in self._boot.twins))
         join(self._out.box.wg, pair_peers(self._boot, records))
+
+    def _recall(self) -> None:
+        """Once: where the ways of the gateway before this one were. The main thread calls those that are not open."""
+        want, slot = self._shared.want, self._boot.slot
+        if want is not None and not self._memory.is_recalled:
+            ends = self._memory.recall(want.peers)
+            _log.info("%d ways are remembered", len(ends))
+            self._own.events.put(Ways(slot=slot, of=slot, ends=ends))
+
+    def _keep(self) -> None:
+        if self._shared.ends is not None and self._pace.is_due("ways", _WAYS_SECONDS):
+            self._pace.done("ways")
+            self._memory.keep(self._shared.ends)
 
     def _read_switch(self) -> None:
         """A switch that was asked for since the last look; what is there at the start was meant for another time."""

@@ -12,12 +12,13 @@ from twinlock.agent.box import Box
 from twinlock.agent.channel import Message
 from twinlock.agent.follow import PeerSource
 from twinlock.agent.identities import Identities
+from twinlock.agent.memory import WayStore
 from twinlock.agent.ownership import LeaseStore
 from twinlock.agent.preshared import PresharedKeys
 from twinlock.registry.model import GatewayRecord, SwitchWish
 
 
-class RunStore(PeerSource, Protocol):
+class RunStore(PeerSource, WayStore, Protocol):
     """The registry, as far as a running gateway goes."""
 
     def put_gateway(self, record: GatewayRecord) -> None: ...

@@ -124,8 +124,8 @@ class Serving:
 
     def _take(self, event: Event | Ways | None) -> None:
         if isinstance(event, Ways):
-            want = self._shared.want
-            self._ways.learn(event, want.peers if want else ())
+            self._ways.hear(event)
+            self._look_soon()
             return
         # After each event: who fell silent and spoke again within one turn has to be told where its ways are, too.
         heard, calm = self._own.heard, self._own.is_calm
@@ -136,15 +136,24 @@ class Serving:
         for slot in self._own.heard - heard:
             _log.info("gateway %s: heard", slot)
             self._ways.returned(slot)
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        """With the next beat: somebody waits for ways to be told or called."""
+        self._look_until = max(self._look_until, self._out.clock() + _BEAT_SECONDS)
+        self._look_at = min(self._look_at, self._look_again)
 
     def _look(self) -> None:
+        want = self._shared.want  # first: whom it names has a way by then
         # Both, also where this gateway stands by: an interface that is gone fails here.
         way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
         self._own.fit = True
         self._call(way, service)
-        want = self._shared.want
         self._out.identities.settle(want.peers if want else {})
         now = self._out.now()
+        if want is not None:
+            self._ways.learn(want.peers)
+        self._shared.ends = self._ways.ends(way, now)
         self._out.box.wg.set_peers(WAY, self._ways.calls(way, now))
         for ways in self._ways.news(way, now):
             self._out.say(ways)

@@ -7,6 +7,7 @@ so that whoever reads it sees the old or the new one.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from twinlock.agent.desired import Desired
 from twinlock.agent.ownership import Ownership
@@ -21,3 +22,4 @@ class Shared:
         self.want_of: LastState | None = None  # under the lock: what `want` was made from
         self.state = state  # the follower's
         self.serving = False  # the main thread's
+        self.ends: Mapping[str, str] | None = None  # the main thread's: where ways are open, by public key

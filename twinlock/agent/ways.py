@@ -17,6 +17,7 @@ from twinlock.agent.wg import SetPeer, TunnelPeer
 _DATAGRAMS = 40  # at once
 _CALLS = 200  # at once: one command
 _KEEPALIVE_SECONDS = 25
+_HEARD = 6000  # datagrams: the ways of as many peers as a gateway can hold
 
 
 class WayBook:
@@ -28,13 +29,22 @@ class WayBook:
         self._remembered: dict[str, dict[str, str]] = {}
         self._to_tell: deque[Ways] = deque()
         self._to_call: dict[str, str] = {}
+        self._heard: deque[Ways] = deque(maxlen=_HEARD)
 
     def returned(self, slot: str) -> None:
         """A twin is heard (again): it knows nothing, neither of its own ways nor of this gateway's."""
         self._told.clear()
         self._to_tell.extend(_datagrams(self._me, slot, self._remembered.get(slot, {})))
 
-    def learn(self, ways: Ways, served: Collection[str]) -> None:
+    def hear(self, ways: Ways) -> None:
+        """Kept until it is known who may have a way: a twin speaks before this gateway has read the registry."""
+        self._heard.append(ways)
+
+    def learn(self, served: Collection[str]) -> None:
+        while self._heard:
+            self._learn(self._heard.popleft(), served)
+
+    def _learn(self, ways: Ways, served: Collection[str]) -> None:
         known = {key: end for key, end in ways.ends.items() if key in served}
         if ways.of == self._me:
             self._to_call.update(known)
@@ -44,23 +54,27 @@ class WayBook:
     def news(self, way: Mapping[str, TunnelPeer], now: float) -> list[Ways]:
         """What the twins are to be told now: what a returned one asked for, then this gateway's own changes."""
         told = [self._to_tell.popleft() for _ in range(min(_DATAGRAMS, len(self._to_tell)))]
-        changed = (
-            (key, peer.endpoint)
-            for key, peer in way.items()
-            if peer.endpoint and now - peer.handshake < ALIVE_SECONDS and self._told.get(key) != peer.endpoint
-        )
+        changed = ((key, end) for key, end in self.ends(way, now).items() if self._told.get(key) != end)
         mine = dict(islice(changed, _DATAGRAMS * LARGEST_WAYS))
         self._told.update(mine)
         return told + _datagrams(self._me, self._me, mine)
 
+    def ends(self, way: Mapping[str, TunnelPeer], now: float) -> dict[str, str]:
+        """Where ways are open now."""
+        return {key: end for key, peer in way.items() if (end := _open_end(peer, now)) is not None}
+
     def calls(self, way: Mapping[str, TunnelPeer], now: float) -> list[SetPeer]:
-        """Ways of this gateway that its twins remember and that nobody has opened since."""
+        """Ways of this gateway that its twins, or the registry, remember and that nobody has opened since."""
         due: list[SetPeer] = []
         while self._to_call and len(due) < _CALLS:
             key, end = self._to_call.popitem()
             if key in way and now - way[key].handshake >= ALIVE_SECONDS:
                 due.append(SetPeer(public_key=key, endpoint=end, keepalive=_KEEPALIVE_SECONDS))
         return due
+
+
+def _open_end(peer: TunnelPeer, now: float) -> str | None:
+    return peer.endpoint if now - peer.handshake < ALIVE_SECONDS else None
 
 
 def _datagrams(slot: str, of: str, ends: Mapping[str, str]) -> list[Ways]:

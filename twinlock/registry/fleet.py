@@ -9,7 +9,7 @@ from twinlock.registry import items, keys
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import Ground
 from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish, numbered
-from twinlock.registry.table import Put, absent, equals, key_of, number, text
+from twinlock.registry.table import Put, absent, equals, key_of, number, text, texts
 
 MARKS = 50  # peers that are marked as moved in one transaction
 _SHARD = keys.shard(0)
@@ -67,6 +67,13 @@ class Fleet(Ground):
         wanted = [(keys.gateway(slot), "record") for slot in slots]
         found = self._table.get_many(wanted)
         return tuple(items.gateway_from(found[key]) for key in wanted if key in found)
+
+    def ways(self, slot: str) -> dict[str, tuple[str, ...]]:
+        """Where a slot's gateway last had its ways: pieces of lines, as that gateway wrote them."""
+        return {key_of(item)[1]: texts(item, "ends") for item in self._table.query(keys.ways(slot))}
+
+    def keep_ways(self, slot: str, piece: str, ends: tuple[str, ...]) -> None:
+        self._table.put({keys.PARTITION: keys.ways(slot), keys.SORT: piece, "ends": ends})
 
     def write_lease(self, lease: ShardLease, *, over: str | None = None, seen: int | None = None) -> ShardLease:
         """The lease that is in force now: the given one if there was none, or it was its owner's, or `over`'s, or

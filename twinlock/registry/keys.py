@@ -61,6 +61,11 @@ def data_key(tenant: str) -> str:
     return f"datakey#{tenant}"
 
 
+def ways(slot: str) -> str:
+    """Where a gateway's clients are, in pieces; sort key: the first character of their keys. For gateways alone."""
+    return f"ways#{slot}"
+
+
 def shard(number: int) -> str:
     """Who serves a shard; sort key: "lease". Written by gateways."""
     return f"shard#{number}"
