@@ -128,6 +128,9 @@ class Tenant(Model):
     preshared_keys: bool = Field(
         default=False, description="true or false: each new key of a peer has a pre-shared key beside it"
     )
+    max_key_age: str | None = Field(
+        default=None, pattern=r"^[1-9][0-9]{0,3}d$", description="days, such as 90d: older keys are due for rotation"
+    )
     services: tuple[Service, ...] = Field(default=(), description="a list of {name, cidr, port, protocol}")
     cidrs: tuple[IPv4Network, ...] = Field(default=(), description="networks reachable at any port")
     principals: tuple[Arn, ...] = Field(

@@ -130,4 +130,5 @@ def _tenant(name: str, tenant: TenantSettings, plan: Plan) -> Tenant:
             if name in slot.sources
         ),
         preshared_keys=tenant.preshared_keys,
+        max_key_age=None if tenant.max_key_age is None else int(tenant.max_key_age.removesuffix("d")) * 86_400,
     )

@@ -15,10 +15,12 @@ from twinlock.cli.client_file import client_file
 from twinlock.cli.cloud import Environment
 from twinlock.cli.options import EnvironmentName, TenantName, chosen, duration
 from twinlock.cli.private_key import make_private_key
+from twinlock.cli.rotate_due import rotate_due
 from twinlock.cli.temporary_peer import Stopped, fresh_name, stoppable, temporary_peer, wait_for_gateways
 from twinlock.cli.tunnel import check_tools, tunnel, wait_for_handshake
 
 app = typer.Typer(no_args_is_help=True, help="What pipelines run.")
+app.command(epilog="Example: twinlock -e prod ci rotate-due --tenant backup --keys /run/secrets/keys")(rotate_due)
 
 _GRACE_SECONDS = 10  # for the command to end by itself once it was asked to
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,9 @@ from twinlock.cli.preshared_file import made_for, read_preshared_key
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
 from twinlock.cli.wireguard_file import ClientFile, aged
 from twinlock.registry.errors import Refused
+from twinlock.registry.ground import tenant_of
+from twinlock.registry.key_age import Aged
+from twinlock.registry.key_age import aged as aged_keys
 from twinlock.registry.model import Peer
 
 app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke peers, and write their files.")
@@ -155,16 +159,22 @@ def list_(
 ) -> None:
     """Show the peers of every state."""
     scope = chosen(ctx, environment, as_json)
-    registry = scope.open().registry
-    names = [tenant] if tenant else [found.name for found in registry.definition().tenants]
-    peers = [peer for name in names for peer in registry.peers(name)]
+    registry, now = scope.open().registry, int(time.time())
+    definition = registry.definition()
+    tenants = [tenant_of(definition, tenant)] if tenant else definition.tenants
+    found = {one: registry.peers(one.name) for one in tenants}
+    peers = [peer for some in found.values() for peer in some]
+    old = {each.peer.public_key: each for one, some in found.items() for each in aged_keys(one, some, now)}
     if scope.json:
-        screen.show_json({"peers": [_facts(peer) for peer in peers]})
+        screen.show_json({"peers": [_facts(peer) | _key_facts(old.get(peer.public_key)) for peer in peers]})
         return
+    notes = {key: f"[yellow]{each.words(now)}[/]" for key, each in old.items()}
     rows = [
-        (p.tenant, p.name, _state(p), p.address, screen.moment(p.ends_at), screen.short(p.public_key)) for p in peers
-    ]
-    screen.show_table("", ("TENANT", "NAME", "STATE", "ADDRESS", "EXPIRES", "PUBLIC KEY"), rows)
+        (p.tenant, p.name, _state(p), p.address, screen.moment(p.ends_at), screen.short(p.public_key),
+         notes.get(p.public_key, ""))
+        for p in peers
+    ]  # fmt: skip
+    screen.show_table("", ("TENANT", "NAME", "STATE", "ADDRESS", "EXPIRES", "PUBLIC KEY", ""), rows)
 
 
 @app.command(epilog="Example: twinlock -e prod peer show laptop --tenant red")
@@ -227,7 +237,10 @@ def config(
     if form is Form.PNG and out is None:
         raise typer.BadParameter("--format png needs --out: a picture is not for a terminal")
     preshared = None if preshared_key_file is None else read_preshared_key(preshared_key_file)
-    file = client_file(scope.open(), tenant, name, key, preshared)
+    opened = scope.open()
+    file = client_file(opened, tenant, name, key, preshared)
+    for each in aged_keys(tenant_of(opened.registry.definition(), tenant), [file.peer], int(time.time())):
+        screen.show_warning(f"{name}'s key is {each.words(int(time.time()))}: twinlock peer rotate gives it a new one")
     rendered = render(file, key, form)
     written = [] if out is None else write_all(rendered, out)
     if scope.json:
@@ -251,6 +264,10 @@ def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequen
 def _state(peer: Peer) -> str:
     word = "retiring" if peer.retires_at is not None else peer.state
     return f"[{_STYLE[peer.state]}]{word}[/]"
+
+
+def _key_facts(old: Aged | None) -> dict[str, screen.Json]:
+    return {} if old is None else {"key_due_at": old.due_at}
 
 
 def _facts(peer: Peer) -> dict[str, screen.Json]:

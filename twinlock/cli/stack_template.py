@@ -55,6 +55,7 @@ _TENANT = """\
       approval: manual  # auto: nobody has to approve
       # approvers: 1  # people beside the one who enrols
       # preshared_keys: false  # true: each key of a peer has a pre-shared key beside it
+      # max_key_age: 90d  # who has an older key is due for rotation; leave out for none
       # principals: []  # ARNs that the buckets' policies admit
       # buckets: [data]  # leave out for all
       # prefix: {name}/  # the part of these buckets that is this tenant's alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from twinlock.cli import gateway, screen
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.registry.addresses import Room
+from twinlock.registry.key_age import aged
 
 _STATES = ("approved", "pending", "expired", "revoked")
 
@@ -19,9 +21,12 @@ def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJ
     opened = scope.open()
     found = gateway.look(opened)
     registry = opened.registry
-    tenants = [tenant.name for tenant in registry.definition().tenants]
+    definition, now = registry.definition(), int(time.time())
+    tenants = [tenant.name for tenant in definition.tenants]
     generations = registry.generations()
-    counts = {tenant: Counter(peer.state for peer in registry.peers(tenant)) for tenant in tenants}
+    peers = {tenant: registry.peers(tenant) for tenant in tenants}
+    counts = {tenant: Counter(peer.state for peer in some) for tenant, some in peers.items()}
+    old = {tenant.name: aged(tenant, peers[tenant.name], now) for tenant in definition.tenants}
     rooms = {tenant: registry.room(tenant) for tenant in tenants}
     if scope.json:
         screen.show_json(
@@ -33,6 +38,10 @@ def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJ
                 "gateways": [gateway.facts(one) for one in found],
                 "generations": generations,
                 "addresses": {name: {"held": one.held, "total": one.total} for name, one in rooms.items()},
+                "keys": {
+                    name: {"due": sum(one.due for one in some), "soon": sum(not one.due for one in some)}
+                    for name, some in old.items()
+                },
                 "peers": {tenant: {state: counts[tenant][state] for state in _STATES} for tenant in tenants},
             }
         )
@@ -44,6 +53,12 @@ def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJ
         (name, str(generations.get(name, 0)), _in_use(rooms[name]), *(str(counts[name][state]) for state in _STATES))
         for name in tenants
     ]
+    for name, some in old.items():
+        if some:
+            due = sum(one.due for one in some)
+            screen.show_warning(
+                f"tenant {name}: {due} keys are due for rotation, {len(some) - due} soon: see `twinlock peer list`"
+            )
     screen.show_table("", ("TENANT", "CHANGE", "ADDRESSES", *(state.upper() for state in _STATES)), rows)
 
 

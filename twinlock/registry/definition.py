@@ -49,6 +49,7 @@ class Tenant:
     cidrs: tuple[str, ...]  # whole networks, any port
     sources: tuple[Source, ...]  # none: from the gateway's own address
     preshared_keys: bool = False  # each new key of a peer has a pre-shared key beside it
+    max_key_age: int | None = None  # seconds; who has an older key is due for rotation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,7 @@ def _tenant(value: object) -> Tenant:
         cidrs=_texts(fields, "cidrs"),
         sources=tuple(_source(entry) for entry in _list(fields, "sources")),
         preshared_keys=preshared_keys,
+        max_key_age=None if fields.get("max_key_age") is None else _number(fields, "max_key_age"),
     )
 
 
