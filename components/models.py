@@ -78,6 +78,12 @@ class Gateway(Model):
         description="a size of t4g or c7gn, such as t4g.small",
     )
     disk_gib: int = Field(default=8, ge=8, le=1024, description="GiB of the root disk, 8 to 1024")
+    permissions_boundary: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws:iam::[0-9]{12}:policy/[A-Za-z0-9+=,.@_/-]{1,512}$",
+        description="the ARN of a managed policy that bounds the gateways' roles "
+        "(`twinlock environment policy --boundary` writes it)",
+    )
     stock_image: bool = Field(
         default=True, description="true for a plain Debian image, false where the packages are baked in"
     )

@@ -44,12 +44,14 @@ class Cloud:
 
 
 @contextmanager
-def cloud(folder: Path) -> Generator[Cloud]:
+def cloud(folder: Path, *, addresses: int = 5) -> Generator[Cloud]:
+    """`addresses`: the account's quota of elastic ones."""
     control = ControlPlane(folder / "control", conflicts=0.0)
     control.start()
     launcher = launcher_for(control, NullMachines(), apply=lambda: None, address_delay=0.0)
     launcher.start()
     try:
+        launcher.addresses.quota = addresses
         yield Cloud(control, folder)
     finally:
         launcher.stop()

@@ -85,7 +85,21 @@ class Finding:
     urn: str
 
 
-Event = Started | Done | Failed | Message | Finding
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What a destruction leaves: protected, or for `days` in its recovery window. `cost` is what it goes on costing."""
+
+    urn: str
+    why: Literal["protected", "recovery"]
+    days: int | None
+    cost: str
+
+    @property
+    def name(self) -> str:
+        return self.urn.split("::", 3)[3]
+
+
+Event = Started | Done | Failed | Message | Finding | Left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +109,7 @@ class Report:
     changes: tuple[ResourceChange, ...]
     messages: tuple[Message, ...] = ()
     findings: tuple[Finding, ...] = ()
+    left: tuple[Left, ...] = ()
 
     @property
     def changed(self) -> tuple[ResourceChange, ...]:
@@ -116,4 +131,5 @@ def report(events: Sequence[Event]) -> Report:
         changes=tuple(changes.values()),
         messages=tuple(event for event in events if isinstance(event, Message)),
         findings=tuple(event for event in events if isinstance(event, Finding)),
+        left=tuple(event for event in events if isinstance(event, Left)),
     )

@@ -19,6 +19,7 @@ from components.aws.gateways import Gateway, GatewayArgs
 from components.aws.interface_endpoints import InterfaceEndpoints, InterfaceEndpointsArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.people import People, PeopleArgs
+from components.aws.quotas import check_room
 from components.aws.registry import Registry, RegistryArgs
 from components.aws.roles import GatewayRole, GatewayRoleArgs
 from components.aws.secrets import Secrets, SecretsArgs
@@ -37,6 +38,7 @@ class Environment(ComponentResource):
         # Before the first resource: what does not fit is told, and nothing is made.
         boot.check_size(settings, plan)
         self._existing = look_up(settings)
+        check_room(settings)
         super().__init__("twinlock:aws:Environment", plan.name, None, opts)
         caller = get_caller_identity()
         advise(settings, caller.arn)
@@ -240,7 +242,9 @@ class Environment(ComponentResource):
             environment=self._settings.environment,
             group_names=tuple(self._plan.gateway_name(each.name) for each in self._plan.slots),
         )
-        args = GatewayRoleArgs(environment=self._settings.environment, may=may)
+        args = GatewayRoleArgs(
+            environment=self._settings.environment, may=may, boundary=self._settings.gateway.permissions_boundary
+        )
         return GatewayRole(self._plan.gateway_name(slot.name), args, self._child())
 
     def _user_data(self, slot: SlotPlan) -> pulumi.Output[str]:

@@ -60,6 +60,17 @@ class Statement:
     conditions: Condition = field(default_factory=dict[str, Mapping[str, object]])
 
 
+def joined(*parts: Text) -> Text:
+    """One text; plain where all of its parts are, so that what is known beforehand needs no engine."""
+    plain = [part for part in parts if isinstance(part, str)]
+    return "".join(plain) if len(plain) == len(parts) else pulumi.Output.concat(*parts)
+
+
+def written(statements: Sequence[Statement]) -> dict[str, object]:
+    """A document of statements that hold plain values alone."""
+    return {"Version": "2012-10-17", "Statement": [_statement(statement) for statement in statements]}
+
+
 def document(statements: Sequence[Statement], foreign: Sequence[Mapping[str, object]] = ()) -> pulumi.Output[str]:
     """The statements as the JSON text that AWS takes, after `foreign` ones, which are as they were."""
     return pulumi.Output.json_dumps(
@@ -116,14 +127,14 @@ def gateway(role: GatewayRole) -> tuple[Statement, ...]:
             sid="FetchAgent",
             effect="Allow",
             actions=("s3:GetObject",),
-            resources=(pulumi.Output.concat(role.agent_bucket_arn, "/agent/*"),),
+            resources=(joined(role.agent_bucket_arn, "/agent/*"),),
         ),
         Statement(
             sid="ReadStoragePrefixes",
             effect="Allow",
             actions=("ec2:GetManagedPrefixListEntries",),
             # The account of a list that AWS keeps is written "aws".
-            resources=(pulumi.Output.concat("arn:aws:ec2:", role.region, ":*:prefix-list/", role.storage_prefix_list),),
+            resources=(joined("arn:aws:ec2:", role.region, ":*:prefix-list/", role.storage_prefix_list),),
         ),
         Statement(
             sid="ReportHungGateway",
@@ -215,9 +226,9 @@ def _identities(role: GatewayRole) -> tuple[Statement, ...]:
     )
 
 
-def _group_arn(role: GatewayRole, name: str) -> pulumi.Output[str]:
+def _group_arn(role: GatewayRole, name: str) -> Text:
     group = f":autoScalingGroup:*:autoScalingGroupName/{name}"
-    return pulumi.Output.concat(f"arn:aws:autoscaling:{role.region}:", role.account, group)
+    return joined(f"arn:aws:autoscaling:{role.region}:", role.account, group)
 
 
 def key(region: str, account: Text, principals: Sequence[str]) -> tuple[Statement, ...]:
@@ -228,7 +239,7 @@ def key(region: str, account: Text, principals: Sequence[str]) -> tuple[Statemen
             effect="Allow",
             actions=("kms:*",),
             resources=("*",),
-            principals={"AWS": pulumi.Output.concat("arn:aws:iam::", account, ":root")},
+            principals={"AWS": joined("arn:aws:iam::", account, ":root")},
         )
     ]
     if principals:
@@ -283,7 +294,7 @@ def admits(bucket_arn: Text, principals: Sequence[str]) -> tuple[Statement, ...]
     if not principals:
         return ()
     named = {"AWS": list(principals)}
-    objects, bucket = (pulumi.Output.concat(bucket_arn, "/*"),), (bucket_arn,)
+    objects, bucket = (joined(bucket_arn, "/*"),), (bucket_arn,)
     return (
         Statement(
             sid="TenantsObjects", effect="Allow", actions=TENANT_OBJECT_ACTIONS, resources=objects, principals=named
@@ -301,7 +312,7 @@ def own_part(bucket_arn: Text, part: Part, break_glass: Sequence[str]) -> tuple[
     """
     # Names of tenants are lower case: a capital can't be part of one. A statement's name takes letters and digits only.
     sid = f"PartOf{part.tenant.replace('-', 'D')}"
-    objects, keys_of = (pulumi.Output.concat(bucket_arn, "/", part.prefix, "*"),), {"s3:prefix": f"{part.prefix}*"}
+    objects, keys_of = (joined(bucket_arn, "/", part.prefix, "*"),), {"s3:prefix": f"{part.prefix}*"}
     elsewhere: dict[str, Mapping[str, object]] = {
         "NotIpAddress": {"aws:VpcSourceIp": list(part.sources)},
         "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
@@ -338,7 +349,7 @@ def storage_endpoint(
 ) -> tuple[Statement, ...]:
     """What passes the storage endpoint: the buckets' own policies decide the rest."""
     everything = tuple(arn for bucket in bucket_arns for arn in _bucket_and_objects(bucket))
-    agent = (pulumi.Output.concat(agent_bucket_arn, "/agent/*"),)
+    agent = (joined(agent_bucket_arn, "/agent/*"),)
     own = Statement(sid="OwnBuckets", effect="Allow", actions=("s3:*",), resources=everything, principals="*")
     fetch = Statement(sid="Agent", effect="Allow", actions=("s3:GetObject",), resources=agent, principals="*")
     other = Statement(sid="OtherBuckets", effect="Allow", actions=("s3:*",), resources=("*",), principals="*")
@@ -366,4 +377,4 @@ def own_account(account: Text) -> tuple[Statement, ...]:
 
 
 def _bucket_and_objects(bucket_arn: Text) -> tuple[Text, Text]:
-    return (bucket_arn, pulumi.Output.concat(bucket_arn, "/*"))
+    return (bucket_arn, joined(bucket_arn, "/*"))

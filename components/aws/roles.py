@@ -18,6 +18,7 @@ from components.aws.tags import tags
 class GatewayRoleArgs:
     environment: str
     may: permissions.GatewayRole
+    boundary: str | None  # ARN of the policy that the role can't exceed
 
 
 class GatewayRole(ComponentResource):
@@ -34,6 +35,7 @@ class GatewayRole(ComponentResource):
             name=name,
             description=f"Gateway {args.may.slot} of the Twinlock environment {args.environment}",
             assume_role_policy=permissions.trusts_ec2(),
+            permissions_boundary=args.boundary,
             tags=described,
             opts=ResourceOptions(parent=self),
         )

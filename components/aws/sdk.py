@@ -16,7 +16,7 @@ from types import ModuleType
 import pulumi_aws
 
 # The services whose classes the program uses.
-SERVICES = ("autoscaling", "dynamodb", "ec2", "iam", "kms", "s3", "secretsmanager", "ssm", "vpc")
+SERVICES = ("autoscaling", "dynamodb", "ec2", "iam", "kms", "s3", "secretsmanager", "servicequotas", "ssm", "vpc")
 
 
 class _Service(ModuleType):

@@ -75,14 +75,15 @@ class Storage(ComponentResource):
     def _users_bucket(self, part: str, full_name: pulumi.Input[str]) -> pulumi.Output[str]:
         args = self._args
         bucket = self._bucket(part, full_name, protect=args.protect)
-        self._encryption(part, bucket, DefaultEncryptionArgs(sse_algorithm="aws:kms", kms_master_key_id=args.key_arn))
+        default = DefaultEncryptionArgs(sse_algorithm="aws:kms", kms_master_key_id=args.key_arn)
+        self._encryption(part, bucket, default, protect=args.protect)
         self._policy(part, bucket.id, self._behind_endpoint(part, bucket.arn))
         return bucket.bucket
 
     def _existing_bucket(self, part: str, full_name: str) -> pulumi.Output[str]:
         """Gets the refusals and the tenants beside its own statements. Its encryption, versions and tags stay its own:
         what is in it was stored under those."""
-        self._closed(part, full_name)
+        self._closed(part, full_name, protect=self._args.protect)
         arn = f"arn:aws:s3:::{full_name}"
         self._policy(part, full_name, self._behind_endpoint(part, arn), self._args.foreign[part])
         return pulumi.Output.from_input(full_name)
@@ -99,7 +100,7 @@ class Storage(ComponentResource):
     def _agents_bucket(self) -> Bucket:
         """The deployer writes it from anywhere; nothing in it is secret, and gateways check its digest."""
         bucket = self._bucket("agent", self._args.agent_bucket, protect=False)
-        self._encryption("agent", bucket, DefaultEncryptionArgs(sse_algorithm="AES256"))
+        self._encryption("agent", bucket, DefaultEncryptionArgs(sse_algorithm="AES256"), protect=False)
         self._policy("agent", bucket.id, (permissions.tls_only(bucket.arn),))
         return bucket
 
@@ -128,12 +129,13 @@ class Storage(ComponentResource):
             f"{self._name}-{part}-versioning",
             bucket=bucket.id,
             versioning_configuration=BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=ResourceOptions(parent=self),
+            opts=ResourceOptions(parent=self, protect=protect),
         )
-        self._closed(part, bucket.id)
+        self._closed(part, bucket.id, protect=protect)
         return bucket
 
-    def _closed(self, part: str, bucket: pulumi.Input[str]) -> None:
+    def _closed(self, part: str, bucket: pulumi.Input[str], *, protect: bool) -> None:
+        """A bucket that outlives its environment stays closed."""
         self._private[part] = BucketPublicAccessBlock(
             f"{self._name}-{part}-private",
             bucket=bucket,
@@ -141,15 +143,18 @@ class Storage(ComponentResource):
             block_public_policy=True,
             ignore_public_acls=True,
             restrict_public_buckets=True,
-            opts=ResourceOptions(parent=self),
+            opts=ResourceOptions(parent=self, protect=protect),
         )
 
-    def _encryption(self, part: str, bucket: Bucket, default: DefaultEncryptionArgs) -> None:
+    def _encryption(self, part: str, bucket: Bucket, default: DefaultEncryptionArgs, *, protect: bool) -> None:
         rule = BucketServerSideEncryptionConfigurationRuleArgs(
             apply_server_side_encryption_by_default=default, bucket_key_enabled=True
         )
         BucketServerSideEncryptionConfiguration(
-            f"{self._name}-{part}-encryption", bucket=bucket.id, rules=[rule], opts=ResourceOptions(parent=self)
+            f"{self._name}-{part}-encryption",
+            bucket=bucket.id,
+            rules=[rule],
+            opts=ResourceOptions(parent=self, protect=protect),
         )
 
     def _policy(

@@ -42,6 +42,7 @@ class AddressApi:
     ) -> None:
         self._backend, self._book, self._changed = backend, book, changed
         self.delay = DELAY if delay is None else delay
+        self.quota = QUOTA
         self._moves: dict[str, _Move] = {}
         self._private: dict[str, str] = {}
         self._timers: set[threading.Timer] = set()
@@ -67,7 +68,7 @@ class AddressApi:
     def allocate(self, asked: Document) -> Result:
         with self._lock:
             taken = {text(item, "PublicIp") for item in self._addresses()}
-            if len(taken) >= QUOTA:
+            if len(taken) >= self.quota:
                 raise Refused("AddressLimitExceeded", "The maximum number of addresses has been reached.")
             free = next(str(host) for host in POOL.hosts() if str(host) not in taken)
             return dict(self._backend("ec2", "AllocateAddress", {**asked, "Address": free}))

@@ -17,7 +17,7 @@ from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from lab.aws import backends, names, principals, tls
 from lab.aws.backends import Backend, BackendName, backend_of
 from lab.aws.call import Answer, Call, Override
-from lab.aws.dispatch import Dispatcher
+from lab.aws.dispatch import Dispatcher, Refuse
 from lab.aws.dynamodb import Tables
 from lab.aws.forward import whole
 from lab.aws.front import Listener
@@ -125,6 +125,10 @@ class ControlPlane:
     def slow_down(self, seconds: float) -> None:
         """Each call from a machine takes so much longer from now on, S3's excepted."""
         self._dispatcher.slow = seconds
+
+    def refuse(self, which: Refuse | None) -> None:
+        """Signed and allowed calls for which `which` is true fail from now on, before anything is done."""
+        self._dispatcher.refuse = which
 
     def changed(self) -> None:
         """For overrides that change something by themselves, later."""

@@ -29,6 +29,12 @@ _READS = ("Describe", "Get", "List", "Head", "Search", "Lookup", "Batch", "Query
 _IDENTITIES = frozenset({"iam", "sts", "kms", "secretsmanager", "ec2"})
 
 
+# Whether a call that was allowed is to fail all the same.
+Refuse = Callable[[Call], bool]
+# No SDK tries it again, unlike an InternalError.
+FAULT_CODE = "ResourceUnavailable"
+
+
 @dataclass
 class Dispatcher:
     """Answers requests; shared by all the front's listeners and threads."""
@@ -41,6 +47,7 @@ class Dispatcher:
     overrides: dict[tuple[str, str], Override] = field(default_factory=dict[tuple[str, str], Override])
     listeners: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     slow: float = 0.0  # seconds that each call from a machine takes longer, but for S3's
+    refuse: Refuse | None = None
 
     def signed(self, request: Request, body: bytes, upload: Upload | None, source: Source) -> Answer | Streamed:
         """For everyone: the signature is checked, and what the caller may do."""
@@ -58,12 +65,19 @@ class Dispatcher:
         call = _call(request, body, who.caller, source)
         verdict = authorize(call, who, self.resources)
         if verdict.allowed:
-            answer = malformed(call, self.directory.reading()) or self._answer(call, request, upload)
+            answer = self._struck(call) or malformed(call, self.directory.reading())
+            answer = answer or self._answer(call, request, upload)
         else:
             text = f"{who.caller.arn} is not allowed: {verdict.reason}"
             answer = refusals.denied(request.service, request.action, request.headers, text)
         self._log(request, source, who, verdict, answer.status, started)
         return answer
+
+    def _struck(self, call: Call) -> Answer | None:
+        """A fault that somebody asked for: nothing was done."""
+        if self.refuse is None or not self.refuse(call):
+            return None
+        return calls.fault(call, FAULT_CODE, f"{call.action} is refused for a trial", 400)
 
     def trusted(self, request: Request, body: bytes, upload: Upload | None, source: Source) -> Answer | Streamed:
         """For the lab's own parts: nothing is checked."""

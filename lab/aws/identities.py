@@ -22,6 +22,7 @@ class Principal:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     policies: tuple[tuple[str, str], ...] = ()
     boundary: str | None = None  # document of the permissions boundary
+    boundary_arn: str | None = None
     trust: str | None = None  # document that says who may assume a role
 
 
@@ -60,6 +61,7 @@ class Identities:
     secrets: tuple[Secret, ...] = ()
     kms_policies: Mapping[str, str] = field(default_factory=dict[str, str])  # key's ARN -> document
     kms_aliases: Mapping[str, str] = field(default_factory=dict[str, str])  # alias/NAME -> key's ARN
+    kms_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])  # key's ARN -> tags
     endpoint_policies: Mapping[str, str] = field(default_factory=dict[str, str])  # VPC endpoint's id -> document
     endpoint_networks: Mapping[str, str] = field(default_factory=dict[str, str])  # VPC endpoint's id -> VPC's id
     ec2_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])  # id -> tags

@@ -25,6 +25,7 @@ from lab.aws.instances_network import InterfaceApi
 from lab.aws.launcher_machines import Machines
 from lab.aws.launcher_template_api import TemplateApi
 from lab.aws.launcher_values import Backend, Document, Handler
+from lab.aws.quotas import QuotaApi
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Launcher:
             | self.endpoints.handlers()
             | self.addresses.handlers(),
             "autoscaling": groups.handlers() | hooks.handlers(),
+            "service-quotas": QuotaApi(lambda: self.addresses.quota, region, account).handlers(),
         }
         self._thread = threading.Thread(target=self._run, name="launcher", daemon=True)
 

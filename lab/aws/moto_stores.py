@@ -25,12 +25,14 @@ def identities() -> dict[str, object]:
     roles = [_role(role) for role in list(iam.roles.values())]
     ec2 = ec2_backends[ACCOUNT][REGION]
     kms = list(kms_backends[ACCOUNT][REGION].keys.values())
+    tags = kms_backends[ACCOUNT][REGION].tagger
     endpoints = list(ec2.vpc_end_points.values())
     reading = Identities(
         principals=tuple(users + roles),
         keys=tuple(_user_keys() + _session_keys()),
         secrets=tuple(_secret(one) for one in list(secretsmanager_backends[ACCOUNT][REGION].secrets.values())),
         kms_policies={key.arn: key.policy for key in kms},
+        kms_tags={key.arn: tags.get_tag_dict_for_resource(key.id) for key in kms},
         kms_aliases={alias: key.arn for key in kms for alias in key.aliases},
         endpoint_policies={one.id: one.policy_document for one in endpoints},
         endpoint_networks={one.id: one.vpc_id for one in endpoints},
@@ -96,6 +98,7 @@ def _role(role: Role) -> Principal:
         id=role.id,
         tags={tag["Key"]: tag["Value"] for tag in role.tags},
         policies=_policies(role),
+        boundary_arn=role.permissions_boundary_arn or None,
         boundary=_current(role.permissions_boundary_arn) if role.permissions_boundary_arn else None,
         trust=role.assume_role_policy_document,
     )

@@ -41,6 +41,7 @@ SERVICES = {
     "monitoring": "cloudwatch",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
+    "servicequotas": "service-quotas",
     "ssm": "ssm",
     "sts": "sts",
 }

@@ -40,6 +40,10 @@ class Resources(Protocol):
         """Tags of what has this id."""
         ...
 
+    def tied(self, association: str) -> str | None:
+        """What an association is of: an elastic address or a route table, by its id."""
+        ...
+
     def partition_key(self, table: str) -> str | None:
         """The name of a table's partition key."""
         ...

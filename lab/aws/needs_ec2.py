@@ -30,6 +30,12 @@ _KINDS = {
 }
 _ID = re.compile(r"^([a-z]+)-[0-9a-f]{8,17}$")
 _CREATED = {"AllocateAddress": "elastic-ip", "RunInstances": "instance", "ImportKeyPair": "key-pair"}
+# What the others among a call's ids are for is not checked when it is made.
+_ALONE = {
+    "CreateLaunchTemplate": "launch-template",
+    "CreateLaunchTemplateVersion": "launch-template",
+    "CreateRoute": "route-table",
+}
 _NO_UUID = "00000000-0000-0000-0000-000000000000"  # of a group that is not there yet
 # Images have no account in their ARN, and the prefix lists that AWS keeps have "aws" (the lab makes no others).
 _OWNERS = {"image": "", "prefix-list": "aws"}
@@ -44,7 +50,10 @@ def ec2(call: Call, resources: Resources) -> tuple[Need, ...]:
     if call.action.startswith(_WITHOUT_RESOURCES) and call.action not in _READS_WITH_RESOURCES:
         return (Need(action=action),)
     asked = parameters(call)
-    ids = sorted(set(_ids(asked)))
+    only = _ALONE.get(call.action)
+    association = str(asked.get("AssociationId") or "")
+    ids = [tied] if association and (tied := resources.tied(association)) else []
+    ids += sorted({one for one in _ids(asked) if only in (None, _KINDS[one.split("-")[0]])})
     made = _created(call.action)
     request = _request_tags(asked)
     found = [
@@ -58,6 +67,10 @@ def ec2(call: Call, resources: Resources) -> tuple[Need, ...]:
     if made or not found:
         arn = f"arn:aws:ec2:{call.region}:{ACCOUNT}:{made}/*" if made else "*"
         found.append(Need(action=action, resources=(arn,), context=request))
+        if made and request:
+            # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html
+            tagged = {**request, "ec2:createaction": (call.action,)}
+            found.append(Need(action="ec2:CreateTags", resources=(arn,), context=tagged))
     return tuple(found)
 
 
@@ -70,7 +83,17 @@ def autoscaling(call: Call, resources: Resources) -> tuple[Need, ...]:
     name, instance = asked.get("AutoScalingGroupName"), asked.get("InstanceId")
     group = _group(str(name) if name else None, str(instance) if instance else None, resources)
     context = tag_context(("aws:ResourceTag", "autoscaling:ResourceTag"), group.tags) | _request_tags(asked)
-    return (Need(action=action, resources=(group.arn,), context=context),)
+    return (Need(action=action, resources=(group.arn,), context=context), *_launch(call, asked))
+
+
+def _launch(call: Call, asked: Parameters) -> Iterator[Need]:
+    """Whoever gives a group a template must be allowed to launch by it:
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html"""
+    template = asked.get("LaunchTemplate")
+    if isinstance(template, dict) and "LaunchTemplateId" in template:
+        named = _arn(call.region, str(template["LaunchTemplateId"]))
+        context = {"ec2:launchtemplate": (named,), "ec2:islaunchtemplateresource": ("true",)}
+        yield Need(action="ec2:RunInstances", context=context)
 
 
 def _group(name: str | None, instance: str | None, resources: Resources) -> Group:
@@ -96,7 +119,7 @@ def _arn(region: str, one: str) -> str:
 
 def _created(action: str) -> str | None:
     """CreateRouteTable -> route-table. Routes and tags belong to what they are put on."""
-    if action in ("CreateRoute", "CreateTags"):
+    if action in ("CreateRoute", "CreateTags", "CreateLaunchTemplateVersion"):
         return None
     if action.startswith("Create"):
         return re.sub(r"(?<!^)(?=[A-Z])", "-", action.removeprefix("Create")).lower()

@@ -15,6 +15,17 @@ from lab.aws.needs_ec2 import autoscaling, ec2
 from lab.aws.needs_s3 import needs as s3
 
 _AWSS_OWN = re.compile(r"^/?aws/")
+_BOUNDED = frozenset(
+    {
+        "CreateRole",
+        "PutRolePolicy",
+        "DeleteRolePolicy",
+        "AttachRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePermissionsBoundary",
+        "DeleteRolePermissionsBoundary",
+    }
+)
 # Bytes of a ciphertext at which moto writes the key's id.
 _KEY_ID_BYTES = 36
 
@@ -29,12 +40,25 @@ def needs(call: Call, resources: Resources) -> tuple[Need, ...]:
 
 def _iam(call: Call, resources: Resources) -> tuple[Need, ...]:
     asked = parameters(call)
-    need = Need(action=f"iam:{call.action}", resources=(_iam_arn(asked, resources.identities()),))
+    arn = _iam_arn(asked, resources.identities())
+    need = Need(action=f"iam:{call.action}", resources=(arn,), context=_boundary(call, asked, arn, resources))
     if call.action != "AddRoleToInstanceProfile":
         return (need,)
     role = _principal_arn("role", str(asked.get("RoleName")), resources.identities())
     passed = Need(action="iam:PassRole", resources=(role,), context={"iam:passedtoservice": ("ec2.amazonaws.com",)})
     return (need, passed)
+
+
+def _boundary(call: Call, asked: Parameters, arn: str, resources: Resources) -> dict[str, tuple[str, ...]]:
+    """The boundary that the request sets, or else the one that the role has: of what changes what a role may do.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+    """
+    if call.action not in _BOUNDED:
+        return {}
+    had = (one.boundary_arn for one in resources.identities().principals if one.arn == arn)
+    named = asked.get("PermissionsBoundary") or next(had, None)
+    return {"iam:permissionsboundary": (str(named),)} if named else {}
 
 
 def _iam_arn(asked: Parameters, known: Identities) -> str:
@@ -74,17 +98,24 @@ def _kms(call: Call, resources: Resources) -> tuple[Need, ...]:
     known = resources.identities()
     key = asked.get("KeyId") or asked.get("TargetKeyId") or _key_of_ciphertext(asked.get("CiphertextBlob"))
     if call.action in ("ListKeys", "ListAliases", "CreateKey", "GenerateRandom"):
-        return (Need(action=action),)
+        return (Need(action=action, context=_kms_request_tags(asked)),)
     named = str(key or asked.get("AliasName") or "")
     encryption = asked.get("EncryptionContext")
     pairs = {str(k): str(v) for k, v in encryption.items()} if isinstance(encryption, dict) else {}
     context = {f"kms:encryptioncontext:{name.lower()}": (value,) for name, value in pairs.items()}
     context |= {"kms:encryptioncontextkeys": tuple(pairs)} if pairs else {}
-    need = Need(action=action, resources=(key_arn(known, named),), context=context)
+    arn = key_arn(known, named)
+    context |= tag_context(("aws:ResourceTag",), known.kms_tags.get(arn, {})) | _kms_request_tags(asked)
+    need = Need(action=action, resources=(arn,), context=context)
     if "Alias" in call.action:
         alias = f"arn:aws:kms:{call.region}:{ACCOUNT}:{asked.get('AliasName')}"
         return (need, Need(action=action, resources=(alias,)))
     return (need,)
+
+
+def _kms_request_tags(asked: Parameters) -> dict[str, tuple[str, ...]]:
+    rows = [row for row in _list(asked.get("Tags")) if isinstance(row, dict)]
+    return tag_context(("aws:RequestTag",), {str(row.get("TagKey")): str(row.get("TagValue")) for row in rows})
 
 
 def _key_of_ciphertext(blob: Value) -> str | None:
@@ -171,6 +202,14 @@ def _cloudwatch(call: Call, _: Resources) -> tuple[Need, ...]:
     return (Need(action=action, context=context),)
 
 
+def _quotas(call: Call, _: Resources) -> tuple[Need, ...]:
+    asked, action = json_body(call), f"servicequotas:{call.action}"
+    if call.action != "GetServiceQuota":
+        return (Need(action=action),)
+    arn = f"arn:aws:servicequotas:{call.region}:{ACCOUNT}:{asked.get('ServiceCode')}/{asked.get('QuotaCode')}"
+    return (Need(action=action, resources=(arn,)),)
+
+
 def _elbv2(call: Call, _: Resources) -> tuple[Need, ...]:
     """The ARNs that the call names."""
     named = sorted({one for value in parameters(call).values() for one in _strings(value) if one.startswith("arn:")})
@@ -201,6 +240,7 @@ _SERVICES: dict[str, Callable[[Call, Resources], tuple[Need, ...]]] = {
     "logs": _logs,
     "s3": s3,
     "secretsmanager": _secretsmanager,
+    "service-quotas": _quotas,
     "ssm": _ssm,
     "sts": _sts,
 }

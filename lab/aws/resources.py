@@ -19,6 +19,8 @@ class Client(Protocol):
 
     def get_bucket_policy(self, *, Bucket: str) -> Mapping[str, str]: ...  # noqa: N803
     def get_bucket_encryption(self, *, Bucket: str) -> Mapping[str, object]: ...  # noqa: N803
+    def describe_addresses(self, **names: object) -> Mapping[str, object]: ...
+    def describe_route_tables(self, **names: object) -> Mapping[str, object]: ...
     def describe_instances(self, **names: object) -> Mapping[str, object]: ...
     def describe_auto_scaling_groups(self, **names: object) -> Mapping[str, object]: ...
     def describe_auto_scaling_instances(self, **names: object) -> Mapping[str, object]: ...
@@ -50,6 +52,17 @@ class LiveResources:
         reservations = cast("list[dict[str, list[dict[str, list[dict[str, str]]]]]]", answer["Reservations"])
         rows = [tag for one in reservations for each in one["Instances"] for tag in each.get("Tags", [])]
         return {row["Key"]: row["Value"] for row in rows}
+
+    def tied(self, association: str) -> str | None:
+        client = self.client("ec2")
+        if association.startswith("eipassoc-"):
+            named = [{"Name": "association-id", "Values": [association]}]
+            rows, key = client.describe_addresses(Filters=named)["Addresses"], "AllocationId"
+        else:
+            named = [{"Name": "association.route-table-association-id", "Values": [association]}]
+            rows, key = client.describe_route_tables(Filters=named)["RouteTables"], "RouteTableId"
+        found = cast("list[dict[str, str]]", rows)
+        return found[0][key] if found else None
 
     def partition_key(self, table: str) -> str | None:
         return self.partition_key_of(table)

@@ -198,6 +198,10 @@ def _shown_tag(tag: Json) -> Json:
     return {"key": text(tag, "Key"), "value": text(tag, "Value"), "propagateAtLaunch": flag(tag, "PropagateAtLaunch")}
 
 
+def _wait_again(api: Api, identifier: str, inputs: Json) -> None:
+    _wait_for_capacity(api, identifier, inputs, known=True)
+
+
 def _update(api: Api, change: Change) -> None:
     if change.names - {"tags", "waitForCapacityTimeout", "forceDelete"}:
         _refuse_other_forms(api, change.new)
@@ -268,6 +272,7 @@ GROUP = ResourceType(
     token="aws:autoscaling/group:Group",  # noqa: S106
     create=_create,
     finish=_wait_for_capacity,
+    resume=_wait_again,
     read=_read,
     update=_update,
     delete=_delete,

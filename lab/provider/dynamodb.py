@@ -62,6 +62,13 @@ def _finish(api: Api, identifier: str, inputs: Json) -> None:
         _set_recovery(api, identifier, inputs)
 
 
+def _resume(api: Api, identifier: str, inputs: Json) -> None:
+    """DynamoDB refuses to enable a time to live that is enabled."""
+    found = fields(api.call(_SERVICE, "describe_time_to_live", TableName=identifier), "TimeToLiveDescription")
+    on = text(found, "TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    _finish(api, identifier, {name: value for name, value in inputs.items() if name != "ttl" or not on})
+
+
 def _until_active(api: Api, identifier: str) -> None:
     until(lambda: text(_one(api, identifier), "TableStatus") == "ACTIVE", _WAIT, f"{identifier} is not active")
 
@@ -195,6 +202,7 @@ TABLE = ResourceType(
     token="aws:dynamodb/table:Table",  # noqa: S106
     create=_create,
     finish=_finish,
+    resume=_resume,
     read=_read,
     update=_update,
     delete=_delete,

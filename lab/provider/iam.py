@@ -25,6 +25,7 @@ def _create_role(api: Api, inputs: Json) -> str:
             Path=inputs.get("path"),
             Description=inputs.get("description"),
             MaxSessionDuration=inputs.get("maxSessionDuration"),
+            PermissionsBoundary=inputs.get("permissionsBoundary"),
         ),
         **({"Tags": tags} if tags else {}),
     )
@@ -48,6 +49,7 @@ def _read_role(api: Api, identifier: str, _inputs: Json) -> Json | None:
         "createDate": text(role, "CreateDate"),
         "uniqueId": text(role, "RoleId"),
         "inlinePolicies": _inline(api, identifier),
+        "permissionsBoundary": text(role, "PermissionsBoundary", "PermissionsBoundaryArn") or None,
         "managedPolicyArns": [text(policy, "PolicyArn") for policy in rows(attached, "AttachedPolicies")],
         "forceDetachPolicies": False,
         "tags": mapped(role.get("Tags")),
@@ -71,6 +73,11 @@ def _update_role(api: Api, change: Change) -> None:
         api.call(
             "iam", "update_role", **which, **described, MaxSessionDuration=change.new.get("maxSessionDuration", 3600)
         )
+    if "permissionsBoundary" in change.names:
+        if boundary := change.new.get("permissionsBoundary"):
+            api.call("iam", "put_role_permissions_boundary", **which, PermissionsBoundary=boundary)
+        else:
+            api.call("iam", "delete_role_permissions_boundary", **which)
     _retag(api, change, "role", which)
 
 
@@ -95,7 +102,7 @@ ROLE = ResourceType(
     update=_update_role,
     delete=_delete_role,
     forces_new=words("name path"),
-    in_place=words("description assumeRolePolicy maxSessionDuration tags"),
+    in_place=words("description assumeRolePolicy maxSessionDuration permissionsBoundary tags"),
     named="name",
     longest_name=64,
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: trust policy 2048, inline 10240
@@ -159,6 +166,12 @@ def _put_in(api: Api, identifier: str, inputs: Json) -> None:
         while_refused(lambda: api.call("iam", "add_role_to_instance_profile", **both), _NOT_YET, _NOT_YET_SECONDS)
 
 
+def _put_in_again(api: Api, identifier: str, inputs: Json) -> None:
+    now = _read_profile(api, identifier, inputs)
+    if now is not None and not now.get("role"):
+        _put_in(api, identifier, inputs)
+
+
 def _take_out(api: Api, profile: str, role: str) -> None:
     both = {"InstanceProfileName": profile, "RoleName": role}
     found(lambda: api.call("iam", "remove_role_from_instance_profile", **both))
@@ -199,6 +212,7 @@ INSTANCE_PROFILE = ResourceType(
     token="aws:iam/instanceProfile:InstanceProfile",  # noqa: S106
     create=_create_profile,
     finish=_put_in,
+    resume=_put_in_again,
     read=_read_profile,
     update=_update_profile,
     delete=_delete_profile,

@@ -162,6 +162,12 @@ def _attach(api: Api, identifier: str, inputs: Json) -> None:
         api.call("ec2", "attach_internet_gateway", InternetGatewayId=identifier, VpcId=inputs["vpcId"])
 
 
+def _attach_again(api: Api, identifier: str, inputs: Json) -> None:
+    now = _read_gateway(api, identifier, inputs)
+    if now is not None and not now["vpcId"]:
+        _attach(api, identifier, inputs)
+
+
 def _update_gateway(api: Api, change: Change) -> None:
     if "vpcId" in change.names:
         _detach(api, change.id, change.old)
@@ -196,6 +202,7 @@ INTERNET_GATEWAY = ResourceType(
     token="aws:ec2/internetGateway:InternetGateway",  # noqa: S106
     create=_create_gateway,
     finish=_attach,
+    resume=_attach_again,
     read=_read_gateway,
     update=_update_gateway,
     delete=_delete_gateway,

@@ -42,6 +42,7 @@ class ResourceType:
 
     `forces_new` and `in_place` together are the inputs that the plugin carries out; the SDK's others are refused.
     `finish` does what follows once the resource exists: if it fails, the resource stays in the state as not ready.
+    `resume` is `finish` once more, after it failed, where that is not the same.
     `read` answers with outputs (inputs included) or None when it is gone; a property that can't be read is left out.
     `restated` are computed outputs that become unknown in the preview of an update.
     """
@@ -51,6 +52,7 @@ class ResourceType:
     read: Callable[[Api, str, Json], Json | None]
     delete: Callable[[Api, str, Json], None]
     finish: Callable[[Api, str, Json], None] | None = None
+    resume: Callable[[Api, str, Json], None] | None = None
     update: Callable[[Api, Change], None] = _nothing
     forces_new: frozenset[str] = frozenset()
     in_place: frozenset[str] = frozenset()

@@ -139,6 +139,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return pb.UpdateResponse(properties=encode(foreseen, secret))
         api = self._region(new)
         try:
+            resume = kind.resume or kind.finish
+            # Nothing differs: the engine asks once more for what a creation left unfinished.
+            if resume is not None and not names:
+                resume(api, request.id, new)
             kind.update(api, Change(id=request.id, old=old, new=new, state=state, names=names))
         except NotReadyError as failed:
             raise UnfinishedError(request.id, {**state, **new}, new, secret, str(failed)) from failed

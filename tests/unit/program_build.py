@@ -100,6 +100,26 @@ class Made:
     custom: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What the account has room for."""
+
+    held: tuple[str, ...] = ()  # elastic IPs of the region
+    own: tuple[str, ...] = ()  # of those, the environment's
+    quota: float = 5.0
+    offered: tuple[str, ...] = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
+
+    def answers(self, args: mocks.MockCallArgs) -> dict[str, object] | None:
+        match args.token:
+            case "aws:ec2/getEips:getEips":
+                return {"publicIps": list(self.own if args.args.get("tags") else self.held)}
+            case "aws:servicequotas/getServiceQuota:getServiceQuota":
+                return {"value": self.quota}
+            case "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
+                return {"locations": list(self.offered)}
+        return None
+
+
 class UnknownToCloud(grpc.RpcError):
     """As the engine answers when a provider finds nothing."""
 
@@ -112,6 +132,7 @@ class UnknownToCloud(grpc.RpcError):
 
 @dataclass
 class Recording(mocks.Mocks):
+    room: Room = Room()
     made: list[Made] = field(default_factory=list)
     outputs: dict[str, object] = field(default_factory=dict)
     protected: set[str] = field(default_factory=set)  # names of what the engine refuses to delete
@@ -130,6 +151,8 @@ class Recording(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs):
         if args.token == "aws:index/getCallerIdentity:getCallerIdentity":
             return {"accountId": ACCOUNT, "arn": f"arn:aws:iam::{ACCOUNT}:user/deployer", "userId": "U", "id": ACCOUNT}
+        if (room := self.room.answers(args)) is not None:
+            return room
         answers = LOOKUPS[args.token]
         asked = args.args.get("id") or args.args.get("bucket") or args.args["filters"][0]["values"][0]
         if asked not in answers:
@@ -169,13 +192,13 @@ class Recording(mocks.Mocks):
         return computed | by_type.get(args.typ, {})
 
 
-def build(config: dict[str, object] | None = None) -> Recording:
+def build(config: dict[str, object] | None = None, room: Room = Room()) -> Recording:
     """The whole program, to its last resource, with all outputs known."""
     from components.aws.environment import Environment
     from components.plan import plan
     from components.settings import parse
 
-    recording = Recording()
+    recording = Recording(room=room)
     settings = parse(config or CONFIG)
     mocks.set_mocks(recording, project="twinlock", stack=settings.environment, preview=False)
 

@@ -35,6 +35,9 @@ class Known:
     def ec2_tags(self, identifier: str) -> Mapping[str, str]:
         return self.tags.get(identifier, {})
 
+    def tied(self, association: str) -> str | None:
+        return {"eipassoc-0123456789abcdef0": "eipalloc-0123456789abcdef0"}.get(association)
+
     def partition_key(self, table: str) -> str | None:
         return "pk" if table == "registry" else None
 
@@ -224,7 +227,8 @@ def test_tags_of_what_is_named_and_of_what_is_asked_come_into_the_conditions():
     (need,) = needs(made, known)
     assert need.context["ec2:resourcetag/twinlock:environment"] == ("lab",)
     tags = {"TagSpecification__1__ResourceType": "vpc", "TagSpecification__1__Tag__1__Key": "a"}
-    (need,) = needs(in_form("ec2", "CreateVpc", TagSpecification__1__Tag__1__Value="b", **tags), known)
+    need, tagging = needs(in_form("ec2", "CreateVpc", TagSpecification__1__Tag__1__Value="b", **tags), known)
+    assert tagging.action == "ec2:CreateTags" and tagging.context["ec2:createaction"] == ("CreateVpc",)
     assert (need.context["aws:requesttag/a"], need.context["aws:tagkeys"]) == (("b",), ("a",))
 
 
@@ -281,3 +285,16 @@ def test_the_remaining_services_name_their_resources():
     (need,) = needs(in_form("cloudwatch", "PutMetricData", Namespace="Twinlock"), Known())
     assert need.context == {"cloudwatch:namespace": ("Twinlock",)}
     assert needs(in_form("sts", "GetCallerIdentity"), Known()) == ()
+
+
+def test_a_template_is_made_without_rights_on_what_it_names():
+    named = {"LaunchTemplateData__ImageId": "ami-0123456789abcdef0", "LaunchTemplateName": "x"}
+    found = needs(in_form("ec2", "CreateLaunchTemplate", **named), Known())
+    assert [each.resources[0].split(":")[-1] for each in found] == ["launch-template/*"]
+
+
+def test_an_association_stands_for_the_address_that_it_is_of():
+    known = Known(tags={"eipalloc-0123456789abcdef0": {"twinlock:environment": "lab"}})
+    (need,) = needs(in_form("ec2", "DisassociateAddress", AssociationId="eipassoc-0123456789abcdef0"), known)
+    assert need.resources[0].endswith(":elastic-ip/eipalloc-0123456789abcdef0")
+    assert need.context["aws:resourcetag/twinlock:environment"] == ("lab",)

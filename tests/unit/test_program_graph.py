@@ -391,6 +391,10 @@ def test_what_holds_data_is_protected_outside_of_development(made: Recording):
     assert made.protected == {
         "twinlock-test-data", "twinlock-test-logs", "twinlock-test-registry", "twinlock-test-key",
         "twinlock-test-service", "twinlock-test-way-a", "twinlock-test-way-b",
+        # A bucket that outlives its environment stays closed, encrypted and versioned.
+        *(f"twinlock-test-{part}-private" for part in ("data", "logs")),
+        *(f"twinlock-test-{part}-encryption" for part in ("data", "logs")),
+        *(f"twinlock-test-{part}-versioning" for part in ("data", "logs")),
     }  # fmt: skip
     assert not build(changed(storage={"protect": False}, registry={"protect": False})).protected
 

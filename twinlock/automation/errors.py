@@ -14,11 +14,12 @@ from components.errors import Problem
 
 
 class AutomationError(Exception):
-    """`resource` is a URN or empty, `reason` one line or several for a person, `log` what the engine printed."""
+    """`resource` is a URN or empty, `reason` one line or several for a person, `mend` what to do about it or empty,
+    `log` what the engine printed."""
 
-    def __init__(self, reason: str, *, resource: str = "", log: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.resource, self.log = reason, resource, log
+    def __init__(self, reason: str, *, resource: str = "", mend: str = "", log: str = "") -> None:
+        super().__init__(f"{reason}: {mend}" if mend else reason)
+        self.reason, self.resource, self.mend, self.log = reason, resource, mend, log
 
 
 class Invalid(AutomationError):  # noqa: N818

@@ -8,6 +8,7 @@ from typing import cast
 from pulumi.automation import CommandError, EngineEvent, StepEventMetadata
 
 from twinlock.automation.errors import Refused
+from twinlock.automation.mends import mend
 from twinlock.change import ACTIONS, Done, Event, Failed, Finding, Message, ResourceChange, Started
 
 
@@ -51,5 +52,6 @@ def refused(error: CommandError, events: Sequence[Event]) -> Refused:
     told = next((one for one in messages if one.urn and "pulumi:pulumi:Stack" not in one.urn), None)
     if findings and told is None:
         return Refused("\n".join(one.text for one in findings), resource=findings[0].urn, log=str(error))
-    said = told or (messages[0] if messages else Message(severity="error", text=str(error)[-500:]))
-    return Refused(said.text, resource=said.urn, log=str(error))
+    if told is not None:
+        return Refused(told.text, resource=told.urn, mend=mend(told.text), log=str(error))
+    return Refused(messages[0].text if messages else str(error)[-500:], log=str(error))

@@ -26,6 +26,7 @@ from twinlock.automation.operation import PLAIN, Operation, Wishes
 from twinlock.automation.settling import mend_sidecars, settle
 from twinlock.automation.workspace import Workspace
 from twinlock.change import Report
+from twinlock.remains import left
 
 Verb = Literal["preview", "deploy", "drift", "repair", "destroy", "recover"]
 
@@ -58,7 +59,7 @@ class Automation:
         return self.start("repair", wanted, wishes).result()
 
     def destroy(self, wanted: EnvironmentSpec, wishes: Wishes = PLAIN) -> Report:
-        """All but what is protected."""
+        """All but what is protected; `Report.left` is what stays, and what it costs."""
         return self.start("destroy", wanted, wishes).result()
 
     def recover(self, wanted: EnvironmentSpec, wishes: Wishes = PLAIN) -> Report:
@@ -123,11 +124,20 @@ class Automation:
             case "deploy" | "repair":
                 stack.up(on_event=heard, refresh=verb == "repair", policy_packs=packs, policy_pack_configs=configs)
             case "destroy":
+                before = self._state(name, operation.process)
                 stack.destroy(on_event=heard, exclude_protected=True)
+                for remnant in left(before, self._state(name, operation.process)):
+                    operation.say(remnant)
             case "recover":
                 for message in settle(name, self._workspace.of(name), operation.process, self._environ):
                     operation.say(message)
                 stack.refresh(on_event=heard)
+
+    def _state(self, name: str, process: Engine) -> dict[str, object]:
+        """Secrets stay encrypted in it."""
+        command = ["stack", "export", "--stack", name]
+        said = process.run(command, str(self._workspace.of(name)), self._environ).stdout
+        return cast(dict[str, object], json.loads(said))
 
     def _stack(self, wanted: EnvironmentSpec, process: Engine) -> Stack:
         folder = self._workspace.prepare(wanted)

@@ -100,6 +100,13 @@ def newest_image() -> str:
     return cast(Mapping[str, str], answer["Parameter"])["Value"]
 
 
+def account_of_caller() -> str:
+    """Twelve digits."""
+    with translated("sts:GetCallerIdentity"):
+        answer = cast(_Identity, _session().client("sts", config=_CONFIG)).get_caller_identity()
+    return str(answer["Account"])
+
+
 def _session() -> Session:
     """boto3 alone reads AWS_DEFAULT_REGION; every other SDK and tool AWS_REGION."""
     return cast(Session, boto3.Session(region_name=os.environ.get("AWS_REGION") or None))

@@ -34,7 +34,7 @@ def drift(
         try:
             found = automation.repair(wanted) if repair else automation.drift(wanted)
         except AutomationError as exc:
-            raise RegistryError(f"{name} could not be compared: {exc.reason}") from exc
+            raise RegistryError(f"{name} could not be compared: {exc}") from exc
     behind = () if infrastructure_only else tuple(one for one in gateway.look(scope.open()) if one.problem is not None)
     if scope.json:
         gateways: list[screen.Json] = [{"slot": one.slot, "problem": one.problem} for one in behind]

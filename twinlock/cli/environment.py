@@ -9,7 +9,9 @@ import typer
 
 from twinlock.cli import screen
 from twinlock.cli.aws import newest_image
+from twinlock.cli.environment_destroy import destroy
 from twinlock.cli.environment_file import check, new
+from twinlock.cli.environment_policy import policy
 from twinlock.cli.environment_recover import recover
 from twinlock.cli.image_pin import moved, pinned
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
@@ -18,6 +20,8 @@ from twinlock.registry.errors import Refused
 app = typer.Typer(no_args_is_help=True, help="The environment as a whole.")
 app.command(epilog="Example: twinlock environment new dev --region eu-west-1 --image ami-… --no-protect")(new)
 app.command(epilog="Example: twinlock -e prod environment check")(check)
+app.command(epilog="Example: twinlock -e dev environment destroy --yes")(destroy)
+app.command(epilog="Example: twinlock -e prod environment policy --account 123456789012 --out policies-of-prod")(policy)
 app.command(epilog="Example: twinlock -e prod environment recover && pulumi up --stack prod")(recover)
 
 

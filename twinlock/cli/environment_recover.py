@@ -31,7 +31,7 @@ def recover(
         try:
             found = automation.recover(wanted)
         except AutomationError as exc:
-            raise RegistryError(f"{name} could not be recovered: {exc.reason}") from exc
+            raise RegistryError(f"{name} could not be recovered: {exc}") from exc
     settled = [one for one in found.messages if one.urn]
     if scope.json:
         told: list[screen.Json] = [{"urn": one.urn, "text": one.text} for one in settled]

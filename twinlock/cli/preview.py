@@ -65,7 +65,7 @@ def preview(
         try:
             found = operation.result()
         except AutomationError as exc:
-            found, failure = report(operation.events), exc.reason
+            found, failure = report(operation.events), str(exc)
     if scope.json:
         screen.show_json(facts(found))
     elif markdown:
