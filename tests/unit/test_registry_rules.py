@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import random
 import time
@@ -18,7 +19,17 @@ from tests.registry_samples import definition, gateway_record, public_key
 from twinlock.registry import items
 from twinlock.registry.addresses import free_addresses, probes
 from twinlock.registry.aws_errors import explained
-from twinlock.registry.definition import DefinitionError, definition_from_json, definition_to_json
+from twinlock.registry.definition import (
+    MINOR,
+    Definition,
+    DefinitionError,
+    Service,
+    Slot,
+    Source,
+    Tenant,
+    definition_from_json,
+    definition_to_json,
+)
 from twinlock.registry.dynamodb import DynamoTable, decode, encode
 from twinlock.registry.errors import Corrupt, Refused, Unavailable
 from twinlock.registry.ground import Clock, check_name
@@ -126,6 +137,58 @@ def test_a_definition_that_is_not_exact_is_refused(change, says):
     with pytest.raises(DefinitionError) as refused:
         definition_from_json(json.dumps(document))
     assert says in str(refused.value)
+
+
+def _of_a_newer_program() -> dict:
+    """With a field more in every part."""
+    document = json.loads(definition_to_json(definition())) | {"minor": MINOR + 1, "news": 1}
+    for part in (*document["tenants"], *document["slots"]):
+        part["news"] = {"deep": [1]}
+    for tenant in document["tenants"]:
+        for part in (*tenant["services"], *tenant["sources"]):
+            part["news"] = True
+    assert any(tenant["services"] for tenant in document["tenants"])
+    return document
+
+
+def test_a_newer_program_that_only_adds_is_followed_without_what_it_added():
+    assert definition_from_json(json.dumps(_of_a_newer_program())) == definition()
+
+
+def test_a_newer_program_that_restricts_is_refused_and_says_what_to_do():
+    with pytest.raises(DefinitionError, match="version 2, this program reads 1: update this program"):
+        definition_from_json(json.dumps(_of_a_newer_program() | {"version": 2}))
+
+
+def test_a_newer_program_may_leave_nothing_out_and_give_nothing_another_meaning():
+    document = _of_a_newer_program()
+    del document["mtu"]
+    with pytest.raises(DefinitionError, match=r"missing \['mtu'\]"):
+        definition_from_json(json.dumps(document))
+    document = _of_a_newer_program()
+    document["tenants"][0]["approval"] = "quorum"
+    with pytest.raises(DefinitionError, match="approval is manual or auto"):
+        definition_from_json(json.dumps(document))
+
+
+def test_an_older_programs_definition_is_read_as_it_meant_it():
+    document = json.loads(definition_to_json(definition()))
+    del document["minor"], document["key"]
+    for tenant in document["tenants"]:
+        del tenant["preshared_keys"]
+    read = definition_from_json(json.dumps(document))
+    assert (read.key, {tenant.preshared_keys for tenant in read.tenants}) == ("", {False})
+
+
+def test_each_field_that_was_added_has_a_default_and_a_minor_version():
+    """A field more, without a word here: older gateways would stop following. Add it, and 1 to MINOR."""
+    added = {1: {"Definition.key", "Tenant.preshared_keys", "Tenant.max_key_age"}}
+    parts = (Definition, Tenant, Service, Slot, Source)
+    fields = {f"{part.__name__}.{field.name}": field for part in parts for field in dataclasses.fields(part)}
+    later = {name for name, field in fields.items() if field.default is not dataclasses.MISSING}
+    assert later == set().union(*added.values())
+    assert max(added) == MINOR
+    assert len(fields) - len(later) == 28
 
 
 def test_a_tenant_outside_of_the_tunnel_is_no_definition():

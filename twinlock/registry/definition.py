@@ -2,6 +2,10 @@
 
 The program writes it as one JSON document into the registry (keys.DEFINITION) and a pointer to it into the discovery
 record (SSM Parameter Store, /twinlock/ENVIRONMENT/discovery). Standard library only: gateways read it too.
+
+A newer program writes before every gateway is a newer one, so the version has two parts. What a reader may pass over
+without letting through what must not pass is a field with a default, and a new MINOR: an older reader follows without
+it. Anything else (a restriction, another meaning) is a new VERSION, which an older reader refuses, going on as it was.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, cast
 
 VERSION = 1
+MINOR = 1  # 1: Definition.key, Tenant.preshared_keys, .max_key_age
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +83,23 @@ class Definition:
     key: str = ""  # ARN of the environment's key
 
 
+Part = type[Definition | Tenant | Service | Slot | Source]
+_PARTS: dict[str, Part] = {"tenants": Tenant, "slots": Slot, "services": Service, "sources": Source}
+
+
 class DefinitionError(ValueError):
     """The text is not a definition that this version can read; says where."""
 
 
 def definition_to_json(definition: Definition) -> str:
     """One line of JSON, the same text for the same definition."""
-    return json.dumps({"version": VERSION, **asdict(definition)}, sort_keys=True, separators=(",", ":"))
+    document = {"version": VERSION, "minor": MINOR, **asdict(definition)}
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def definition_from_json(text: str) -> Definition:
-    """The exact opposite of definition_to_json. Raises DefinitionError for anything else."""
+    """The opposite of definition_to_json, of this program or of one a few versions away. Raises DefinitionError for
+    another VERSION, and for what is not exact: only a newer MINOR may have fields that are not known here."""
     try:
         document: object = json.loads(text)
     except ValueError as exc:
@@ -96,7 +107,14 @@ def definition_from_json(text: str) -> Definition:
     fields = _object(document, "definition")
     version = fields.pop("version", None)
     if version != VERSION:
-        raise DefinitionError(f"the definition is of version {version}, this program reads {VERSION}: update it")
+        mend = (
+            "update this program" if isinstance(version, int) and version > VERSION else "run `pulumi up` with this one"
+        )
+        raise DefinitionError(f"the definition is of version {version}, this program reads {VERSION}: {mend}")
+    minor = _number(fields, "minor") if "minor" in fields else 0
+    fields.pop("minor", None)
+    if minor > MINOR:
+        fields = _known(Definition, fields)
     definition = _definition(_exactly(Definition, fields, "definition"))
     _check_addresses(definition)
     return definition
@@ -187,9 +205,20 @@ def _check_addresses(definition: Definition) -> None:
         raise exc if isinstance(exc, DefinitionError) else DefinitionError(f"the definition: {exc}") from exc
 
 
-def _exactly(
-    kind: type[Definition | Tenant | Service | Slot | Source], found: dict[str, object], where: str
-) -> dict[str, object]:
+def _known(kind: Part, found: dict[str, object]) -> dict[str, object]:
+    """Without the fields that are not known here, down to the last part."""
+    names = {field.name for field in dataclass_fields(kind)}
+    return {name: _known_parts(name, value) for name, value in found.items() if name in names}
+
+
+def _known_parts(name: str, value: object) -> object:
+    if name not in _PARTS or not isinstance(value, list):
+        return value
+    entries = cast(list[object], value)
+    return [_known(_PARTS[name], _object(entry, name)) for entry in entries]
+
+
+def _exactly(kind: Part, found: dict[str, object], where: str) -> dict[str, object]:
     wanted = {field.name for field in dataclass_fields(kind)}
     needed = {field.name for field in dataclass_fields(kind) if field.default is MISSING}
     if not needed <= found.keys() <= wanted:
