@@ -18,7 +18,7 @@ from twinlock.registry.preshared import PresharedKey, preshared_key_from_text
 STATE_FOLDER = Path("/var/lib/twinlock")
 _VERSION = 3
 _PEER_FIELDS = {"tenant", "name", "public_key", "address", "state", "enrolled_by", "enrolled_at", "approved_by",
-                "expires_at", "replaces", "grace", "retires_at", "preshared"}  # fmt: skip
+                "expires_at", "replaces", "grace", "retires_at", "preshared", "others"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,9 @@ def save(state: LastState, path: Path) -> None:
         "version": _VERSION,
         "definition": definition_to_json(state.definition),
         "generations": dict(state.generations),
-        "peers": {tenant: [vars(peer) for peer in peers.values()] for tenant, peers in state.peers.items()},
+        "peers": {
+            tenant: [vars(peer) | {"others": ()} for peer in peers.values()] for tenant, peers in state.peers.items()
+        },
         "storage_prefixes": state.storage_prefixes,
         "serving": state.serving,
         # Opened: a gateway that starts without the cloud has nobody to ask. The file is root's alone.

@@ -15,6 +15,7 @@ from twinlock.registry.errors import Corrupt, Refused
 from twinlock.registry.model import Peer, Wanted
 from twinlock.registry.public_key import check_public_key
 from twinlock.registry.table import Item, Table, text
+from twinlock.registry.versions import VERSION_KEY, check_needs, check_version
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _log = logging.getLogger(__name__)
@@ -38,7 +39,10 @@ class Ground:
         self.data_keys = DataKeys(table)
 
     def definition(self) -> Definition:
-        item = self._table.get((keys.DEFINITION, keys.DEFINITION_SORT))
+        wanted = (keys.DEFINITION, keys.DEFINITION_SORT)
+        found = self._table.get_many([wanted, VERSION_KEY])
+        check_version(found.get(VERSION_KEY), self._table.name)
+        item = found.get(wanted)
         if item is None:
             raise Corrupt(f"table {self._table.name} holds no definition: has `pulumi up` gone through?")
         try:
@@ -54,6 +58,7 @@ class Ground:
             peer = items.peer_from(item, self._now())
             check_name(peer.name)
             check_public_key(peer.public_key)
+            check_needs(peer.needs)
         except (Corrupt, Refused) as exc:
             _log.warning("not served: %s: %s", item.get(keys.SORT), exc)
             return None

@@ -25,6 +25,12 @@ class Lease:
     held_until: int | None  # None: as long as the peer is there
 
 
+_PEER_ATTRIBUTES = frozenset(
+    {keys.PARTITION, keys.SORT, keys.TTL, "public_key", "address", "enrolled_by", "enrolled_at", "approved_by",
+     "expires_at", "replaces", "grace", "preshared", "revoked_by", "revoked_at"}
+)  # fmt: skip
+
+
 def peer_item(partition: str, peer: Peer) -> dict[str, Value]:
     """A pending or approved peer, in the given partition."""
     return {keys.PARTITION: partition, keys.SORT: peer.name, **_peer_fields(peer)}
@@ -70,6 +76,7 @@ def peer_from(item: Item, now: int) -> Peer:
         grace=number(item, "grace") if "grace" in item else 0,
         retires_at=retires_at,
         preshared=text(item, "preshared") if "preshared" in item else None,
+        others=tuple(sorted((name, value) for name, value in item.items() if name not in _PEER_ATTRIBUTES)),
     )
 
 
@@ -223,6 +230,7 @@ def shard_from(item: Item) -> ShardLease:
 
 def _peer_fields(peer: Peer) -> dict[str, Value]:
     return {
+        **dict(peer.others),
         "public_key": peer.public_key,
         "address": peer.address,
         "enrolled_by": peer.enrolled_by,

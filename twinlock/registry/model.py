@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal["pending", "approved", "revoked", "expired"]
@@ -26,6 +26,16 @@ class Peer:
     grace: int = 0  # seconds that the replaced key is accepted for, from the approval on
     retires_at: int | None = None  # of a key that was rotated away: accepted until then
     preshared: str | None = None  # its pre-shared key, wrapped (preshared.py)
+    # What a newer program wrote besides, which stays in the item when this one writes it again.
+    others: tuple[tuple[str, str | int | bool | tuple[str, ...] | Mapping[str, int]], ...] = field(
+        default=(), hash=False
+    )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a program has to know that serves this peer (versions.py)."""
+        named = dict(self.others).get("needs", ())
+        return frozenset(named) if isinstance(named, tuple) else frozenset({"its needs"})
 
     @property
     def ends_at(self) -> int | None:

@@ -10,6 +10,7 @@ from twinlock.registry.definition import Tenant
 from twinlock.registry.ground import Clock, Ground
 from twinlock.registry.model import Peer
 from twinlock.registry.table import Item, Key, Table, key_of, number, text, texts
+from twinlock.registry.versions import VERSION_KEY
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,9 @@ class Served(Ground):
 
     def generations(self) -> dict[str, int]:
         """The number of each tenant's last change; a tenant that never had one is not there."""
-        return {text(item, keys.SORT): number(item, "generation") for item in self._table.query(keys.META)}
+        found = {text(item, keys.SORT): number(item, "generation") for item in self._table.query(keys.META)}
+        found.pop(VERSION_KEY[1], None)
+        return found
 
     def changed_names(self, tenant: str, since: int, upto: int) -> frozenset[str] | None:
         """Names of the peers that the generations after `since`, up to `upto`, changed; None: unknown, read all."""
