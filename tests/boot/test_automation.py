@@ -67,10 +67,13 @@ def test_an_environment_lives_from_its_deployment_to_its_end(made: Cloud, platfo
     assert platform.outputs(one)["table"] == "twinlock-life"
     assert platform.deploy(one).changed == ()
     _close_the_tunnel_by_hand(made)
+    _open_a_door_by_hand(made, "life")
     found = platform.drift(one).changed
     assert [(change.action, change.name) for change in found] == [("create", "twinlock-life-tunnel-in-0.0.0.0-0")]
     told = _drift(made, "life")
     assert told.returncode == 1 and "twinlock-life-tunnel-in-0.0.0.0-0" in told.stdout, told.stderr
+    assert "unknown rule of twinlock-life-gateway: tcp 22-22 from 0.0.0.0/0" in told.stdout
+    assert "unknown route of twinlock-life-private: 192.0.2.0/24 to igw-" in told.stdout
     assert _drift(made, "life", "--repair").returncode == 0
     assert _drift(made, "life").returncode == 0
     platform.destroy(one)
@@ -106,6 +109,21 @@ def _close_the_tunnel_by_hand(made: Cloud) -> None:
         if not rule["IsEgress"] and rule.get("CidrIpv4") == "0.0.0.0/0" and rule["FromPort"] == 51820
     ]
     ec2.revoke_security_group_ingress(GroupId=rule["GroupId"], SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
+
+
+def _open_a_door_by_hand(made: Cloud, name: str) -> None:
+    ec2 = made.control.client("ec2", overrides=True)
+    own = [{"Name": "tag:twinlock:environment", "Values": [name]}]
+    [group] = ec2.describe_security_groups(Filters=own)["SecurityGroups"]
+    door = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[door])
+    [internet] = ec2.describe_internet_gateways(Filters=own)["InternetGateways"]
+    private = [*own, {"Name": "tag:Name", "Values": [f"twinlock-{name}-private"]}]
+    [table] = ec2.describe_route_tables(Filters=private)["RouteTables"]
+    ec2.create_route(
+        RouteTableId=table["RouteTableId"], DestinationCidrBlock="192.0.2.0/24",
+        GatewayId=internet["InternetGatewayId"],
+    )  # fmt: skip
 
 
 def test_two_callers_do_not_meet(made: Cloud, platform: Automation):

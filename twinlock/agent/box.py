@@ -73,14 +73,22 @@ class Box:
 
     def look(self) -> Have:
         """Reads the box itself, rather than remember it."""
+        self._have = self._read()
+        return self._have
+
+    def mends(self, want: Desired) -> Changes:
+        """What would make the box what `want` says, read from the box itself; nothing is changed. Networks, services
+        and ports are not read: they are loaded anew by every full look."""
+        return diff(want, replace(self._read(), reach=want.reach))
+
+    def _read(self) -> Have:
         service = self.wg.peers(SERVICE)
-        self._have = Have(
+        return Have(
             way=frozenset(self.wg.peers(WAY)),
             service={key: peer.allowed_ips for key, peer in service.items()},
             served=self.nft.addresses("served"),
             reach=None,
         )
-        return self._have
 
     def reconcile(self, want: Desired) -> Changes:
         """Applies the difference, which it returns. After an error the next pass looks anew."""

@@ -18,12 +18,14 @@ from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.reporter import HEARTBEAT_SECONDS, Reporter
 from twinlock.agent.shared import Shared
 from twinlock.agent.state import LastState, save
+from twinlock.agent.strays import strays
 from twinlock.registry.errors import RegistryError
 from twinlock.registry.model import SwitchWish
 
 _log = logging.getLogger(__name__)
 
 _JOIN_SECONDS, _WAYS_SECONDS = 0.5, 5.0
+_COMPARE_SECONDS = 30.0
 _FULL_SECONDS, _PREFIX_SECONDS, _DEFINITION_SECONDS = 300.0, 300.0, 15.0
 
 
@@ -55,6 +57,7 @@ class Follower:
             ("rotations", self._out.identities.read),
             ("identities", self._rotate),
             ("box", self._reconcile),
+            ("strays", self._compare),
             ("state", self._save),
             ("switch", self._read_switch),
             ("heartbeat", lambda: self._reporter.report(self._applied)),
@@ -137,6 +140,23 @@ class Follower:
             with self._shared.lock:
                 self._out.box.look()
             self._reporter.renew()
+
+    def _compare(self) -> None:
+        """What somebody changed on the box by hand is put right, and told."""
+        shared, box = self._shared, self._out.box
+        want = shared.want
+        if want is None or not box.is_known or not self._pace.is_due("compare", _COMPARE_SECONDS):
+            return
+        self._pace.done("compare")
+        # Read beside the thread that calls: a call takes peers away for a moment, and none of those is a stray.
+        found = strays(box.mends(want), want, self._out.now())
+        if found:
+            with shared.lock:
+                box.look()
+                box.reconcile(want)
+        for stray in found:
+            _log.warning("%s", stray)
+        self._reporter.tell(found)
 
     def _save(self) -> None:
         shared = self._shared

@@ -30,4 +30,6 @@ def load_record(folder: Path) -> GatewayRecord:
         booted = int(cast(int, found["booted_at"]))
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise BadState(f"{path} can't be read ({type(exc).__name__}): run `twinlock-agent bootstrap`") from exc
-    return GatewayRecord(**texts, booted_at=booted, heartbeat_at=booted, applied={}, storage_prefixes=(), serving=False)
+    return GatewayRecord(
+        **texts, booted_at=booted, heartbeat_at=booted, applied={}, storage_prefixes=(), serving=False, strays=()
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from twinlock.agent.outside import Outside, Pace
 from twinlock.agent.shared import Shared
+from twinlock.agent.strays import Stray, told
 from twinlock.registry.model import GatewayRecord
 
 HEARTBEAT_SECONDS = 5.0
@@ -17,6 +18,11 @@ class Reporter:
         self._record, self._out, self._shared = record, outside, shared
         self._pace = Pace(outside.clock)
         self._published: tuple[object, ...] = ()
+        self._strays: tuple[Stray, ...] = ()
+
+    def tell(self, found: Sequence[Stray]) -> None:
+        """What was found changed by hand just now."""
+        self._strays = told(self._strays, found, self._out.now())
 
     def renew(self) -> None:
         """There is news that the record's own fields do not show."""
@@ -27,7 +33,8 @@ class Reporter:
         state = self._shared.state
         if state is None or self._shared.want is None:
             return
-        news = (applied, state.storage_prefixes, self._shared.serving)
+        lines = tuple(map(str, self._strays))
+        news = (applied, state.storage_prefixes, self._shared.serving, lines)
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return
         self._record = replace(
@@ -36,6 +43,7 @@ class Reporter:
             applied=news[0],
             storage_prefixes=news[1],
             serving=news[2],
+            strays=news[3],
         )
         self._out.registry.put_gateway(self._record)
         self._published = news

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -15,6 +15,7 @@ from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 from botocore.parsers import ResponseParserError  # pyright: ignore[reportMissingTypeStubs]
 
+from twinlock.cli import strangers
 from twinlock.registry.aws_errors import code_of, explained
 from twinlock.registry.dynamodb import DynamoDB, DynamoTable
 from twinlock.registry.errors import Corrupt, Refused
@@ -98,6 +99,19 @@ def newest_image() -> str:
         client = cast(_Parameters, _session().client("ssm", config=_CONFIG))
         answer = client.get_parameter(Name=_NEWEST_IMAGE)
     return cast(Mapping[str, str], answer["Parameter"])["Value"]
+
+
+def find_strangers(environment: str) -> tuple[strangers.Rule | strangers.Route, ...]:
+    """Rules and routes among the environment's that are not its own."""
+    with translated(f"firewall and routes of {environment}"):
+        return strangers.find(cast(strangers.Ec2, _session().client("ec2", config=_CONFIG)), environment)
+
+
+def remove_strangers(found: Sequence[strangers.Rule | strangers.Route]) -> None:
+    client = cast(strangers.Ec2, _session().client("ec2", config=_CONFIG))
+    for one in found:
+        with translated(one.text):
+            strangers.remove(client, one)
 
 
 def account_of_caller() -> str:

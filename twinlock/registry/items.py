@@ -148,6 +148,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         "applied": record.applied,
         "storage_prefixes": record.storage_prefixes,
         "serving": record.serving,
+        **({"strays": record.strays} if record.strays else {}),
     }
 
 
@@ -168,6 +169,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         applied=numbers(item, "applied"),
         storage_prefixes=texts(item, "storage_prefixes"),
         serving=flag(item, "serving"),
+        strays=texts(item, "strays") if "strays" in item else (),
     )
 
 

@@ -81,6 +81,7 @@ class GatewayRecord:
     applied: Mapping[str, int]  # tenant -> the generation that the gateway has made true
     storage_prefixes: tuple[str, ...]  # CIDRs of the storage endpoint
     serving: bool
+    strays: tuple[str, ...] = ()  # a line for each thing that was changed on the gateway by hand in the last day
 
 
 @dataclass(frozen=True, kw_only=True)
