@@ -16,8 +16,8 @@ from twinlock.registry.policies import AUTO_TENANTS_LIMIT
 SUBNET_BITS = 4
 # The first addresses of the tunnel's range are the gateways': the service's own, and room for more.
 GATEWAY_BLOCK_PREFIX = 28
-# AWS, "Amazon VPC quotas": 60 rules a direction of a security group; six are the environment's own.
-SERVICES_LIMIT = 40
+# AWS, "Amazon VPC quotas": 60 rules a direction of a security group; six are the environment's own, 20 the clients'.
+SERVICES_LIMIT = 34
 # AWS, "Bucket naming rules": 3 to 63 characters; "twinlock-ENV-NAME-" and eight of a random suffix.
 BUCKET_LIMIT = 63
 # Never a destination: the metadata and platform services of the clouds.

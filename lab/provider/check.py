@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from .constraints import schema_problems
 from .resource import Problem, ResourceType
 from .shape import Property, Shape, Type
+from .tag_limits import tag_problems
 from .values import UNKNOWN, Asset, Json, Value
 
 
@@ -20,8 +21,10 @@ def check(kind: ResourceType, shape: Shape, inputs: Json) -> list[Problem]:
         for path in _leaves(inputs, "")
         if not _carried_out(_without_positions(path), kind.known) and not path.startswith(named)
     ]
-    said = schema_problems(kind.token, inputs) if not problems else ()
-    return problems or [*said, *(problem for rule in kind.rules for problem in rule(inputs))]
+    if problems:
+        return problems
+    said = (*schema_problems(kind.token, inputs), *tag_problems(kind.token, inputs))
+    return [*said, *(problem for rule in kind.rules for problem in rule(inputs))]
 
 
 def fill(kind: ResourceType, inputs: Json, old: Json, name: str, seed: bytes) -> Json:

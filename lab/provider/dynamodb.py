@@ -15,6 +15,8 @@ from .resource import Change, Problem, ResourceType, words
 from .values import Json, Value
 
 _SERVICE, _WAIT = "dynamodb", 1800  # the real provider's timeout for a table, 30 minutes
+_TYPES = {"S", "N", "B", "SS", "NS", "BS", "M", "L", "NULL", "BOOL"}
+_LARGEST_ITEM = 400 * 1024
 
 
 def _create(api: Api, inputs: Json) -> str:
@@ -278,13 +280,43 @@ def _attributes(inputs: Json) -> Iterator[Problem]:
     except ValueError as broken:
         yield Problem("item", f"is not JSON: {broken}")
         return
-    kinds = {"S", "N", "B", "SS", "NS", "BS", "M", "L", "NULL", "BOOL"}
     for name, value in fields(parsed).items():
-        if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= kinds:
+        if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= _TYPES:
             yield Problem("item", f"{name} must be an object with one type, such as {{'S': 'text'}}")
     for key in ("hashKey", "rangeKey"):
         if isinstance(inputs.get(key), str) and text(inputs, key) not in fields(parsed):
             yield Problem("item", f"lacks its {key}, {text(inputs, key)}")
+
+
+def _sizes(inputs: Json) -> Iterator[Problem]:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html: an item of 400 KB, names
+    included; a partition key of 1 to 2048 bytes, a sort key of 1 to 1024."""
+    written = inputs.get("item")
+    try:
+        item = fields(cast("Value", json.loads(written))) if isinstance(written, str) else {}
+    except ValueError:
+        return  # said already
+    size = sum(len(name.encode()) + _bytes(value) for name, value in item.items())
+    if size > _LARGEST_ITEM:
+        yield Problem("item", f"{size} bytes, and AWS takes at most {_LARGEST_ITEM}")
+    for key, most in (("hashKey", 2048), ("rangeKey", 1024)):
+        value = fields(item, text(inputs, key)) if isinstance(inputs.get(key), str) else {}
+        kept = value.get("S")
+        if isinstance(kept, str) and not 1 <= len(kept.encode()) <= most:
+            yield Problem("item", f"its {key}, {text(inputs, key)}, has {len(kept.encode())} bytes, not 1 to {most}")
+
+
+def _bytes(value: Value) -> int:
+    """Of an attribute, as DynamoDB counts text; what holds others takes three bytes more, and one for each."""
+    match value:
+        case str():
+            return len(value.encode())
+        case dict():
+            return sum(_bytes(part) + (len(name.encode()) if name not in _TYPES else 0) for name, part in value.items())
+        case list():
+            return 3 + sum(1 + _bytes(part) for part in value)
+        case _:
+            return 1
 
 
 ITEM = ResourceType(
@@ -296,7 +328,7 @@ ITEM = ResourceType(
     forces_new=words("tableName hashKey rangeKey"),
     forces_new_when={"item": _other_key},
     in_place=words("item"),
-    rules=(_attributes,),
+    rules=(_attributes, _sizes),
     delete_before_replace=True,
 )
 

@@ -13,6 +13,7 @@ from .patience import found, until
 from .resource import Change, Problem, ResourceType, words
 from .values import Json
 
+_LONGEST_POLICY = 20_480
 _WAIT = 600  # the real provider's default timeout, 10 minutes
 
 
@@ -145,9 +146,12 @@ def _gateway_services(inputs: Json) -> Iterator[Problem]:
 
 
 def _policy_is_json(inputs: Json) -> Iterator[Problem]:
-    """A policy document is a JSON object."""
+    """A policy document is a JSON object of 20,480 characters at most, white space counted
+    (https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-limits-endpoints.html)."""
     policy = inputs.get("policy")
     if isinstance(policy, str):
+        if len(policy) > _LONGEST_POLICY:
+            yield Problem("policy", f"{len(policy)} characters, and AWS takes at most {_LONGEST_POLICY}")
         try:
             json.loads(policy)
         except ValueError as broken:

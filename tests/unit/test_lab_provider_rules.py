@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
@@ -31,9 +32,36 @@ ONE_ITEM = {"tableName": "t", "hashKey": "pk", "rangeKey": "sk", "item": '{"pk":
 STORED = {"name": "/a/b", "type": "String", "value": "x"}
 BY_KEY = {"sseAlgorithm": "AES256", "kmsMasterKeyId": "k"}
 EXISTING = {"deviceIndex": 0, "networkInterfaceId": "eni-1", "deleteOnTermination": "false"}
+MANY = {f"k{number}": "v" for number in range(51)}
+LONG_POLICY = ADMITS.replace('"*"}]', '"' + "x" * 20481 + '"}]')
 LARGE = base64.b64encode(b"x" * 16385).decode()
 
+
+def item(**attributes: object) -> str:
+    return json.dumps({"pk": {"S": "a"}, "sk": {"S": "b"}, **attributes})
+
+
+TAGGED = [
+    (VPC, network()), (DOOR, GATEWAY), (FIREWALL, GROUPED), (RULE, OPEN), (TEMPLATE, template("eni-1")), (KEY, {}),
+    (SECRET, {"name": "a"}), (TABLE, table()), (PARAMETER, STORED), (BUCKET, {"bucket": "twinlock-x"}), (ROLE, NAMED),
+    (MANAGED, {"name": "p", "policy": ADMITS}), (PROFILE, {"name": "p", "role": "r"}),
+]  # fmt: skip
+BAD_TAGS = [MANY, {"k" * 129: "v"}, {"": "v"}, {"k": "v" * 257}, {"AWS:x": "v"}, {"a<b": "v"}, {"k": "a;b"}]
 REFUSED = [
+    *((token, {**inputs, "tags": tags}, "tags") for token, inputs in TAGGED for tags in BAD_TAGS),
+    (GROUP, group("lt-1", tags=[{"key": "aws:x", "value": "v", "propagateAtLaunch": False}]), "tags"),
+    (
+        TEMPLATE,
+        template("eni-1", tagSpecifications=[{"resourceType": "volume", "tags": MANY}]),
+        "tagSpecifications[0].tags",
+    ),
+    (OBJECT, {"bucket": "b", "key": "k", "content": "a", "tags": dict(list(MANY.items())[:11])}, "tags"),
+    (DOOR, {**GATEWAY, "policy": LONG_POLICY}, "policy"),
+    (ITEM, {**ONE_ITEM, "item": item(v={"S": "x" * 409_600})}, "item"),
+    (ITEM, {**ONE_ITEM, "item": item(v={"M": {"deep": {"L": [{"S": "\u20ac" * 137_000}]}}})}, "item"),
+    (ITEM, {**ONE_ITEM, "item": item(pk={"S": "a" * 2049})}, "item"),
+    (ITEM, {**ONE_ITEM, "item": item(sk={"S": "a" * 1025})}, "item"),
+    (ITEM, {**ONE_ITEM, "item": item(sk={"S": ""})}, "item"),
     (VPC, {"enableDnsSupport": True}, "cidrBlock"),
     (VPC, {**network(), "cidrBlock": "10.0.0.0/8"}, "cidrBlock"),
     (VPC, {**network(), "cidrBlock": "10.0.0.1/16"}, "cidrBlock"),
@@ -158,6 +186,8 @@ ACCEPTED = [
     (GROUP, group("lt-1")),
     (TABLE, table()),
     (ITEM, ONE_ITEM),
+    (ITEM, {**ONE_ITEM, "item": item(v={"S": "x" * 409_590})}),
+    (VPC, {**network(), "tags": {"k" * 128: "v" * 256, "twinlock:environment": "a b/c=d+e@f.g_h-i"}}),
     (PARAMETER, STORED),
     (BUCKET, {"bucket": "twinlock-lab-data-1a2b3c4d"}),
     (ROLE, NAMED),

@@ -6,9 +6,12 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.checks import SERVICES_LIMIT
+from components.errors import SettingsError
 from components.plan import Plan, admitted, plan
 from components.settings import parse
 from tests.unit.program_build import CONFIG, RED, changed
@@ -87,6 +90,17 @@ def test_a_service_that_two_tenants_share_is_one_rule():
     }
     rules = [rule for rule in planned(tenants=tenants).rules if rule.ports == (5432, 5432)]
     assert [(rule.direction, rule.protocol, rule.other) for rule in rules] == [("out", "tcp", "10.20.128.5/32")]
+
+
+def test_what_the_settings_allow_at_most_fits_into_one_security_group():
+    """AWS, "Amazon VPC quotas": 60 rules a direction; a prefix list of S3's or DynamoDB's weighs one."""
+    clients = [f"203.0.113.{number}/32" for number in range(20)]
+    red = {"range": "10.90.16.0/20", "cidrs": [f"10.50.{number}.0/24" for number in range(SERVICES_LIMIT)]}
+    made = planned(tunnel={"client_ranges": clients}, tenants={"red": red}, network={"interface_endpoints": True})
+    for direction in ("in", "out"):
+        assert sum(rule.direction == direction for rule in made.rules) <= 60
+    with pytest.raises(SettingsError, match="35 destinations"):
+        planned(tenants={"red": {**red, "cidrs": [*red["cidrs"], "10.51.0.0/24"]}})
 
 
 def test_names_of_rules_are_unique():
