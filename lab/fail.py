@@ -29,7 +29,7 @@ SETTLE_SECONDS = 1.0  # of probes before the fault
 REDUNDANT_SECONDS = 20.0
 PENDING = LAB / "fault.json"  # what there is to heal
 _ATTEMPTS = 8  # of the SDK, as a user would set them
-_MOVED_BYTES = 4 << 20  # a transfer is under way
+_MOVED_BYTES, _MOVED_SECONDS = 4 << 20, 0.5  # a transfer is under way; younger ones a twin does not know of
 # Who stands for each kind of NAT; the last joins when it is asked for.
 BEHIND: Mapping[Nat, str] = {"symmetric": "ada", "port-restricted": "bob", "none": "cleo"}
 
@@ -259,8 +259,10 @@ def _transfers(client: Client, during: Load) -> Callable[[], subprocess.Popen[st
 
 def _under_way(client: Client, begin: Callable[[], subprocess.Popen[str]]) -> subprocess.Popen[str]:
     before = _bytes(client)
-    moving = begin()
-    while _bytes(client) < before + _MOVED_BYTES:
+    moving, began = begin(), 0.0
+    while not began or time.monotonic() - began < _MOVED_SECONDS:
+        if not began and _bytes(client) >= before + _MOVED_BYTES:
+            began = time.monotonic()
         if moving.poll() is not None:
             raise LabError(f"{client.name}: the transfer ended before it was under way: {_moved(moving)}")
         time.sleep(0.01)

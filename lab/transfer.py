@@ -23,9 +23,8 @@ from botocore.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
     ResponseStreamingError,
 )
 
-# Who downloads sends nothing that a gateway which does not know the connection could answer with a reset: it notices
-# by this alone. The SDK's default is 60 s.
-READ_SECONDS = 5
+# The SDK's default: whoever waits for a gateway that is gone is told so, and does not need it.
+READ_SECONDS = 60
 
 
 class Storage(Protocol):

@@ -37,6 +37,7 @@ class Machine:
         self.preshared: dict[str, str] = {}
         self.served: set[str] = set()
         self.conntrack: set[str] = set()
+        self.flows = ""  # of conntrack, in its own words
         self.fails = ""
 
     def __call__(self, arguments: Sequence[str], stdin: str) -> str:
@@ -71,6 +72,8 @@ class Machine:
                 if self.served:
                     held["set"]["elem"] = sorted(self.served)
                 return json.dumps({"nftables": [{"metainfo": {"version": "1.1.3"}}, held]})
+            case ("conntrack", "-L", "-p", "tcp", "--state", "ESTABLISHED"):
+                return self.flows
             case ("conntrack", "-D", "-s", address):
                 if address not in self.conntrack:
                     raise CommandFailed(

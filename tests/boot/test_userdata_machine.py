@@ -223,13 +223,13 @@ def test_the_hardened_units_bootstrap_and_run_the_agent(agent):
     assert served
 
 
-def test_the_running_agent_has_one_capability_and_no_way_to_more(agent):
+def test_the_running_agent_has_two_capabilities_and_no_way_to_more(agent):
     pid = agent("systemctl", "show", "-p", "MainPID", "--value", "twinlock-agent.service").stdout.strip()
     status = dict(
         line.split(":\t", 1) for line in agent("cat", f"/proc/{pid}/status").stdout.splitlines() if ":\t" in line
     )
-    assert int(status["CapBnd"], 16) == 1 << 12, "CAP_NET_ADMIN"
-    assert int(status["CapEff"], 16) == 1 << 12
+    assert int(status["CapBnd"], 16) == (1 << 12) + (1 << 13), "CAP_NET_ADMIN, CAP_NET_RAW"
+    assert status["CapEff"] == status["CapBnd"]
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 

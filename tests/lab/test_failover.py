@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_a_gateway_that_is_cut_off_but_reaches_its_clients_does_not_take_them_ba
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < 1.5, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+def test_a_download_that_only_waits_is_told_that_its_gateway_is_gone() -> None:
+    """It sends nothing that could be answered, and would wait for its read timeout: 60 s in AWS's SDKs."""
+    seen = fail.fail("kill", "download")
+    print(seen)
+    assert seen.transfer is not None
+    assert seen.transfer["ok"], seen
+    assert cast(float, seen.transfer["seconds"]) < 30, seen
 
 
 @pytest.mark.usefixtures("steady")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.agent_samples import ANN, BOB, EVE, NOW
-from twinlock.agent.channel import LARGEST_WAYS, Message, Ways, Word, decode, encode
+from twinlock.agent.channel import LARGEST_FLOWS, LARGEST_WAYS, Flows, Message, Ways, Word, decode, encode
 from twinlock.agent.vrrp import listening, silent_slot
 from twinlock.agent.ways import WayBook
 from twinlock.agent.wg import TunnelPeer
@@ -27,12 +27,18 @@ def way(key=ANN, endpoint: str | None = "198.51.100.2:29112", handshake=NOW) -> 
     "message",
     [
         Word(slot="b", serving=True, term=3, gives="a"),
+        Flows(slot="b", flows=("10.100.1.1:40000>192.0.2.1:443",)),
         Ways(slot="b", of="a", ends={ANN: "198.51.100.2:29112", BOB: "[2001:db8::1]:7"}),
     ],
 )
 def test_a_message_arrives_as_it_was_sent_and_fits_one_packet(message: Message):
     assert decode(encode(message), "b") == message
     assert len(encode(message)) <= 1400
+
+
+def test_a_full_datagram_of_connections_fits_one_packet():
+    flow = "255.255.255.255:65535>255.255.255.255:65535"
+    assert len(encode(Flows(slot="b", flows=(flow,) * LARGEST_FLOWS))) <= 1400
 
 
 def test_a_full_datagram_of_ways_fits_one_packet():
@@ -50,6 +56,11 @@ def test_a_full_datagram_of_ways_fits_one_packet():
         {"term": True},
         {"term": 1 << 60},
         {"gives": None},
+        {"flows": "10.100.1.1:40000>192.0.2.1:443"},
+        {"flows": ["10.100.1.1:40000>192.0.2.1"]},
+        {"flows": ["10.100.1.1:40000>300.0.2.1:443"]},
+        {"flows": ["10.100.1.1:40000>192.0.2.1:70000"]},
+        {"flows": ["10.100.1.1:40000>192.0.2.1:443"] * (LARGEST_FLOWS + 1)},
         {"ends": []},
         {"ends": {ANN: "198.51.100.2"}},
         {"ends": {ANN: "198.51.100.2:0"}},

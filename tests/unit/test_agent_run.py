@@ -16,7 +16,7 @@ from twinlock.agent.atomic_file import write_private
 from twinlock.agent.boot import BOOT_FILE, boot_from, load_boot
 from twinlock.agent.bootstrap import Surroundings, bootstrap
 from twinlock.agent.box import Box
-from twinlock.agent.channel import Message, Word
+from twinlock.agent.channel import Flows, Message, Word
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError, BadBoot, BadState, CloudUnavailable, CommandFailed
@@ -182,6 +182,7 @@ def stage(tmp_path):
 
         def __init__(self) -> None:
             self.said: list[Message] = []
+            self.packets: list[tuple[str, bytes]] = []
 
         def gateway(self) -> Gateway:
             def listed():
@@ -196,6 +197,7 @@ def stage(tmp_path):
                 say=self.said.append,
                 listen=lambda: None,
                 silences=lambda: iter(()),
+                send_raw=self.packets.extend,
                 storage_prefixes=listed,
                 box=Box(wg, nft, Conntrack(self.machine)),
                 identities=Identities(BOOT, self.table, Vault(), wg, nft, tmp_path / "wireguard", self.time.now),
@@ -351,6 +353,41 @@ def test_clients_that_a_crashed_agent_had_called_are_let_go_when_another_serves(
 def _hear(gateway, **changes):
     gateway.own.events.put(Word(**{"slot": "b", "serving": False, "term": 0, **changes}))
     gateway.server.turn()
+
+
+def test_who_takes_over_asks_clients_for_the_connections_that_ended_with_the_old_owner(stage):
+    stage.table.owned_by("b")
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    gone = "10.100.9.9:7>52.216.10.10:443"  # of somebody who may not come in any more
+    gateway.own.events.put(Flows(slot="b", flows=("10.100.1.1:38012>52.216.10.10:443", gone)))
+    _hear(gateway, serving=True, term=4)
+    _hear(gateway, term=4, gives="a")
+    assert stage.packets == [], "it was called just now"
+    for _ in range(20):
+        stage.time.at += 0.2
+        gateway.server.beat()
+    (packet,) = {packet for _, packet in stage.packets}
+    assert [address for address, _ in stage.packets] == ["10.100.1.1"] * 4
+    assert packet[12:24].hex() == "34d80a0a" + "0a640101" + "01bb" + f"{38012:04x}"
+
+
+def test_the_twins_are_told_of_connections_by_whoever_serves(stage):
+    stage.machine.flows = (
+        "tcp      6 431999 ESTABLISHED src=10.100.1.1 dst=52.216.10.10 sport=38012 dport=443 src=52.216.10.10 "
+        "dst=10.0.1.10 sport=443 dport=38012 [ASSURED] mark=0 use=1\n"
+        "tcp      6 431999 ESTABLISHED src=10.0.1.10 dst=52.94.0.10 sport=1 dport=443 src=52.94.0.10 "
+        "dst=10.0.1.10 sport=443 dport=1 [ASSURED] mark=0 use=1\n"
+    )
+    gateway = stage.gateway()
+    gateway.server.tell_flows()
+    assert not stage.said
+    _turn(stage, gateway)
+    gateway.server.tell_flows()
+    gateway.server.tell_flows()
+    told = [said for said in stage.said if isinstance(said, Flows)]
+    assert told == [Flows(slot="a", flows=("10.100.1.1:38012>52.216.10.10:443",))], "once, and not the gateway's own"
 
 
 def test_a_switch_lets_go_first_says_who_is_next_and_does_not_take_it_back(stage):

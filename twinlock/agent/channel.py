@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,9 @@ _VERSION = 1
 _LARGEST = 1400  # bytes: one packet
 _HIGHEST = 1 << 53
 LARGEST_WAYS = 12  # of one datagram
+LARGEST_FLOWS = 24
+# "10.100.1.1:40000>192.0.2.1:443"
+_FLOW = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})>(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,15 @@ class Ways:
     ends: Mapping[str, str]  # the client's public key -> "192.0.2.1:1234"
 
 
-Message = Word | Ways
+@dataclass(frozen=True, kw_only=True)
+class Flows:
+    """TCP connections of clients that `slot` masquerades."""
+
+    slot: str
+    flows: tuple[str, ...]  # "10.100.1.1:40000>192.0.2.1:443"
+
+
+Message = Word | Ways | Flows
 
 
 def encode(message: Message) -> bytes:
@@ -55,7 +67,24 @@ def decode(data: bytes, slot: str) -> Message | None:
     fields = cast(Mapping[str, object], found)
     if fields.get("v") != _VERSION or fields.get("slot") != slot:
         return None
+    if "flows" in fields:
+        return _flows(fields["flows"], slot)
     return _ways(fields, slot) if "ends" in fields else _word(fields, slot)
+
+
+def _flows(found: object, slot: str) -> Flows | None:
+    if not isinstance(found, list):
+        return None
+    flows = tuple(flow for flow in cast(list[object], found) if isinstance(flow, str) and _is_flow(flow))
+    return Flows(slot=slot, flows=flows) if len(flows) == len(cast(list[object], found)) <= LARGEST_FLOWS else None
+
+
+def _is_flow(flow: str) -> bool:
+    said = _FLOW.fullmatch(flow)
+    if said is None:
+        return False
+    client, port, server, server_port = said.groups()
+    return _is_endpoint(f"{client}:{port}") and _is_endpoint(f"{server}:{server_port}")
 
 
 def _ways(fields: Mapping[str, object], slot: str) -> Ways | None:

@@ -1,4 +1,4 @@
-"""The only file that runs `conntrack`: ends what a revoked peer still has open."""
+"""The only file that runs `conntrack`: ends what a revoked peer still has open, and lists what clients have."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from twinlock.agent.errors import CommandFailed
 class Conntrack:
     def __init__(self, runner: Run = run) -> None:
         self._run = runner
+
+    def established(self) -> str:
+        """TCP connections that are established, in conntrack's own words."""
+        return self._run(("conntrack", "-L", "-p", "tcp", "--state", "ESTABLISHED"), "")
 
     def cut(self, addresses: Iterable[str]) -> None:
         """Deletes every connection that one of these began."""

@@ -24,6 +24,7 @@ from twinlock.agent.interfaces import pair_address
 from twinlock.agent.nft import Nft
 from twinlock.agent.outside import Outside
 from twinlock.agent.preshared import PresharedKeys
+from twinlock.agent.raw_packets import send_raw
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
@@ -91,6 +92,7 @@ def _run(boot: Boot, cloud: Cloud) -> int:
         state_file=STATE_FOLDER / "state.json",
         say=channel.say,
         listen=channel.listen,
+        send_raw=send_raw,
         silences=lambda: silences(boot.slot),
     )
     try:

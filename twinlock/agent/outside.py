@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,7 @@ class Outside:
     say: Callable[[Message], None]  # to every twin
     listen: Callable[[], Message | None]  # waits for the next
     silences: Callable[[], Iterator[str]]  # keepalived's word; waits for each
+    send_raw: Callable[[Iterable[tuple[str, bytes]]], None]  # whole IPv4 packets, and where each goes to
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 

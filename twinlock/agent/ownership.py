@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from twinlock.agent import lease as rules
-from twinlock.agent.channel import Ways, Word
+from twinlock.agent.channel import Flows, Ways, Word
 from twinlock.agent.lease import LEASE_SECONDS, Claim, Gate, Twin, View
 from twinlock.registry.errors import RegistryError
 from twinlock.registry.model import ShardLease
@@ -65,7 +65,7 @@ class Ownership:
         now: Callable[[], float],
     ) -> None:
         self.view = View(me=me, twins={slot: Twin() for slot in twins})
-        self.events: queue.SimpleQueue[Event | Ways] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Event | Ways | Flows] = queue.SimpleQueue()
         self._store, self._served, self._clock, self._now = store, served, clock, now
         self._heard_at: Mapping[str, float] = {}
         self._gives = ""

@@ -6,10 +6,12 @@ it for the lease, where a call may take seconds; two listen to the twins. What t
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
 from twinlock.agent.boot import Boot
+from twinlock.agent.errors import CommandFailed
 from twinlock.agent.follower import Follower
 from twinlock.agent.notify import notify
 from twinlock.agent.outside import Outside
@@ -20,7 +22,9 @@ from twinlock.agent.shared import Shared
 from twinlock.agent.state import load
 from twinlock.registry.model import GatewayRecord
 
-_POLL_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS, _FLOW_SECONDS = 1.0, 0.25
 _RENEW_SECONDS, _ALONE_SECONDS = 1.0, 0.3  # between two questions for the lease
 _STUCK_SECONDS = 120.0  # the follower has not come round for so long: let systemd's watchdog end this
 
@@ -62,6 +66,7 @@ class Gateway:
             "lease": self._ask_forever,
             "channel": self._listen_forever,
             "vrrp": self._hear_forever,
+            "flows": self._tell_forever,
         }
         for name, work in threads.items():
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True).start()
@@ -102,6 +107,16 @@ class Gateway:
         while True:
             if (message := self._out.listen()) is not None:
                 self.own.events.put(message)
+
+    def _tell_forever(self) -> None:
+        took = 0.0
+        while not self._stop.wait(max(_FLOW_SECONDS, 10 * took)):
+            began = self._out.clock()
+            try:
+                self.server.tell_flows()
+            except CommandFailed as exc:  # without it some clients wait for longer, that is all
+                _log.warning("connections: %s", exc)
+            took = self._out.clock() - began
 
     def _hear_forever(self) -> None:
         for slot in self._out.silences():

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
-from twinlock.agent.channel import Ways
+from twinlock.agent.channel import Flows, Ways
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
+from twinlock.agent.flows import Flow, FlowMemory, FlowTeller, parse_flows, question
 from twinlock.agent.gate import set_gate
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.outside import Outside
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 0.2
 _LOOK_SECONDS, _IDLE_SECONDS = 1.5, 1.0
+# After a takeover: clients are asked for the connections that they lost, some time to be called allowed for.
+_ASK_SECONDS = (0.2, 0.8, 1.6, 3.0)
 
 
 class Serving:
@@ -37,6 +40,9 @@ class Serving:
         self._wake = wake  # the registry is to be asked for the lease at once
         self._book = CallBook()
         self._ways = WayBook(boot.slot)
+        self._teller, self._flows = FlowTeller(boot.slot), FlowMemory()
+        self._orphans: tuple[Flow, ...] = ()
+        self._ask_at: list[float] = []
         self._look_until = self._look_at = self._look_again = self._beat_at = 0.0
         self._may_hold_clients = True  # those that an agent before this one called
 
@@ -76,6 +82,7 @@ class Serving:
     def beat(self) -> None:
         """The twins are told and the gate is kept; ways are looked at when something happened."""
         self._out.say(self._own.word())
+        self._end_orphans()
         clock = self._out.clock()
         if set_gate(self._out.box.nft, self._own.gate()):
             self._look_until = max(self._look_until, clock + _LOOK_SECONDS)
@@ -88,6 +95,13 @@ class Serving:
             self._look_again = self._out.clock() + 4 * took
         elif clock < self._look_until:
             self._look_at = self._look_again
+
+    def tell_flows(self) -> None:
+        """The twins are told which connections clients have. Of a thread of its own: there may be very many."""
+        if self._shared.serving and (addresses := self._addresses()):
+            flows = parse_flows(self._out.box.conntrack.established(), addresses)
+            for said in self._teller.news(flows, self._out.clock()):
+                self._out.say(said)
 
     def call_once(self) -> int:
         """Calls every client that is due, if this gateway serves; the number of them."""
@@ -116,16 +130,19 @@ class Serving:
     def _expire(self) -> None:
         self.expire_once()
 
-    def _next(self, wait: float) -> Event | Ways | None:
+    def _next(self, wait: float) -> Event | Ways | Flows | None:
         try:
             return self._own.events.get(timeout=wait) if wait > 0 else self._own.events.get_nowait()
         except queue.Empty:
             return None
 
-    def _take(self, event: Event | Ways | None) -> None:
+    def _take(self, event: Event | Ways | Flows | None) -> None:
         if isinstance(event, Ways):
             self._ways.hear(event)
             self._look_soon()
+            return
+        if isinstance(event, Flows):
+            self._flows.hear(event, self._out.clock())
             return
         # After each event: who fell silent and spoke again within one turn has to be told where its ways are, too.
         heard, calm = self._own.heard, self._own.is_calm
@@ -173,6 +190,16 @@ class Serving:
             _log.info("called %s… at %s", call.public_key[:8], call.endpoint)
         return len(calls)
 
+    def _end_orphans(self) -> None:
+        """Who only waits for bytes of a connection that ended with its gateway hears so."""
+        if self._ask_at and self._out.clock() >= self._ask_at[0] and self._shared.serving:
+            del self._ask_at[0]
+            self._out.send_raw((flow.client, question(flow)) for flow in self._orphans)
+
+    def _addresses(self) -> frozenset[str]:
+        want = self._shared.want
+        return frozenset(peer.address for peer in want.peers.values()) if want else frozenset()
+
     def _begin(self) -> None:
         """The gate first, then every client that has a way is called."""
         began = self._out.clock()
@@ -182,6 +209,8 @@ class Serving:
         set_gate(self._out.box.nft, self._own.gate())
         called = self._call(self._out.box.wg.peers(WAY), {})  # nobody is on the service yet
         self._look_until = self._out.clock() + CONTESTED_SECONDS
+        self._orphans = self._flows.take(self._addresses(), began)
+        self._ask_at = [began + seconds for seconds in _ASK_SECONDS] if self._orphans else []
         self._out.say(self._own.word())
         _log.info("serving shard %d: called %d clients in %.0f ms", SHARD, called, (self._out.clock() - began) * 1000)
 
