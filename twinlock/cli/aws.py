@@ -71,9 +71,12 @@ class AwsEnvironment:
         return Actor(user_id=str(answer["UserId"]), arn=str(answer["Arn"]), host=platform.node())
 
     def envelope(self) -> KmsEnvelope:
-        client = cast(Kms, self.session.client("kms", region_name=self.region, config=_CONFIG))
         definition = self.registry.definition()
-        return KmsEnvelope(client, definition.environment, definition.key)
+        return self.envelope_of(self.region, definition.environment, definition.key)
+
+    def envelope_of(self, region: str, environment: str, key: str) -> KmsEnvelope:
+        client = cast(Kms, self.session.client("kms", region_name=region, config=_CONFIG))
+        return KmsEnvelope(client, environment, key)
 
     def terminate(self, instance_id: str) -> None:
         client = cast(Groups, self.session.client("autoscaling", region_name=self.region, config=_CONFIG))

@@ -33,6 +33,10 @@ class Environment(Protocol):
         """What opens and seals tenants' data keys."""
         ...
 
+    def envelope_of(self, region: str, environment: str, key: str) -> Envelope:
+        """The same of another environment, which may be gone but for its key."""
+        ...
+
     def terminate(self, instance_id: str) -> None:
         """Ends a gateway's machine; its group starts another. Raises Refused if that is not allowed."""
         ...

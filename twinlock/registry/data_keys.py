@@ -47,20 +47,22 @@ class DataKeys:
 
     def all(self, tenant: str) -> tuple[SealedDataKey, ...]:
         """By number; several while one is being replaced."""
-        return tuple(_from_item(item) for item in self._table.query(keys.data_key(tenant)))
+        return tuple(sealed_from(item) for item in self._table.query(keys.data_key(tenant)))
 
     def current(self, tenant: str) -> SealedDataKey | None:
         return next((key for key in reversed(self.all(tenant)) if not key.retiring), None)
 
     def claim(self, first: SealedDataKey) -> None:
         """A tenant's first one; nothing happens if another gateway was quicker."""
-        self._table.put(_item(first), absent())
+        self._table.put(sealed_item(first), absent())
 
     def replace(self, old: SealedDataKey, new: SealedDataKey) -> None:
         """From now on `new` wraps. Raises Refused if somebody else replaces it just now."""
         unchanged = equals("state", _CURRENT)
         try:
-            self._table.transact([Put(_item(replace(old, retiring=True)), unchanged), Put(_item(new), absent())])
+            self._table.transact(
+                [Put(sealed_item(replace(old, retiring=True)), unchanged), Put(sealed_item(new), absent())]
+            )
         except LostRace as exc:
             raise Refused(f"somebody else rotates the data key of tenant {old.tenant} just now: try later") from exc
 
@@ -78,7 +80,7 @@ def _key(tenant: str, number: int) -> tuple[str, str]:
     return keys.data_key(tenant), f"{number:06d}"
 
 
-def _item(key: SealedDataKey) -> Item:
+def sealed_item(key: SealedDataKey) -> Item:
     partition, sort = _key(key.tenant, key.number)
     return {
         keys.PARTITION: partition,
@@ -89,7 +91,7 @@ def _item(key: SealedDataKey) -> Item:
     }
 
 
-def _from_item(item: Item) -> SealedDataKey:
+def sealed_from(item: Item) -> SealedDataKey:
     partition, sort = key_of(item)
     return SealedDataKey(
         tenant=partition.partition("#")[2],

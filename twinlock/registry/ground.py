@@ -38,6 +38,11 @@ class Ground:
         self._table = table
         self.data_keys = DataKeys(table)
 
+    @property
+    def table(self) -> Table:
+        """For what is done to the registry as a whole."""
+        return self._table
+
     def definition(self) -> Definition:
         wanted = (keys.DEFINITION, keys.DEFINITION_SORT)
         found = self._table.get_many([wanted, VERSION_KEY])
