@@ -31,7 +31,7 @@ test-static test-unit test-boot test-lab: test-%: ## one tier of `make test`
 	@$(TIERS) $*
 
 test-all: ## every test, also those that take minutes
-	@$(SETUP) lab
+	@$(SETUP) everything
 	@$(TIERS) --all static unit boot lab
 
 check: ## format, lint, types, audit: what CI runs, in the same order

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import starmap
 from pathlib import Path
 
-from lab import remote
+from lab import mirror, remote
 from lab.aws.adapter import read_topology
 from lab.aws.control import ControlPlane, Credentials
 from lab.aws.launcher import Launcher
@@ -20,12 +20,13 @@ from lab.aws.launcher_machines import Machines, NullMachines
 from lab.aws.launcher_views import InstanceRoles, Views, minted_by
 from lab.aws.metadata import MetadataService
 from lab.aws.names import NAMES
+from lab.aws.seeds import STOCK_IMAGE
 from lab.calls import Nat, PathCut, PowerAct, Ran, Status
 from lab.fabric.cuts import Cut
 from lab.fabric.fabric import Fabric
 from lab.fabric.kernel import inside
 from lab.machines import Machines as Containers
-from lab.paths import CONTROL, IMAGE, MACHINES, PREFIX
+from lab.paths import CONTROL, IMAGE, MACHINES, PREFIX, STOCK
 from lab.people import make_roles
 from lab.watched import Boot, WatchedMachines
 
@@ -194,8 +195,10 @@ class Lab:
             self._control.stop()
 
     def _start_fabric(self, control: ControlPlane) -> None:
-        self._fabric = fabric = Fabric(PREFIX, NAMES)
-        self._containers = Containers(IMAGE, MACHINES, control.ca_file, fabric.machine_namespace)
+        archive = mirror.archive_of(STOCK)
+        names = (*NAMES, *([(archive.host, mirror.ADDRESS)] if archive else []))
+        self._fabric = fabric = Fabric(PREFIX, names)
+        self._containers = Containers(self._image_of, MACHINES, control.ca_file, fabric.machine_namespace)
         self._machines = WatchedMachines(self._containers)
 
         def serve_endpoint(endpoint: str, sock: socket.socket) -> None:
@@ -206,6 +209,14 @@ class Lab:
         fabric.start()
         for address in sorted({address for _, address in NAMES}):
             control.listen(fabric.listen("internet", address, 443), None)
+        if archive:
+            mirror.serve(archive, fabric.listen("internet", mirror.ADDRESS, 80))
+
+    def _image_of(self, machine: str) -> Path:
+        """The root directory that stands for the instance's image."""
+        assert self._launcher is not None  # noqa: S101
+        image = next(instance.image for instance in self._launcher.running() if instance.id == machine)
+        return STOCK / "root" if image == STOCK_IMAGE.ami_id else IMAGE
 
     def _serve_metadata(self, network: str, sock: socket.socket) -> None:
         MetadataService(sock, self._views.lookup(network), self._roles.role_of, self._roles.credentials_of).start()

@@ -23,3 +23,4 @@ MARK = hashlib.sha256(str(ROOT).encode()).hexdigest()[:4]
 PREFIX = f"twl{MARK}"
 STACK = ROOT / "lab" / "stack"
 IMAGE = TOOLS / "image"
+STOCK = TOOLS / "stock"  # tools/image/stock: root and mirror, where it was made

@@ -1,4 +1,4 @@
-"""Sets up what a goal needs on a fresh machine, side by side, and skips what is already done: `setup.py preview|lab`.
+"""Sets up what a goal needs on a fresh machine, side by side, and skips what is already done: `setup.py GOAL`.
 
 Runs on the system's Python (3.11+) with the standard library alone. Each step is kept by the hash of what it is made
 from (`.tools/stamps`), so a second run starts nothing and needs no network.
@@ -197,6 +197,11 @@ def make_image(log: Path) -> str:
     return "Debian 13"
 
 
+def make_stock(log: Path) -> str:
+    run(log, ROOT / "tools" / "image" / "stock", TOOLS / "stock", *STOCK_PACKAGES.read_text().split())
+    return "Debian 13 as it is published, and a mirror"
+
+
 ENVIRONMENT = Step(
     name="environment",
     inputs=(ROOT / "requirements-dev.txt", ROOT / "pyproject.toml", UV, sys.version),
@@ -214,6 +219,13 @@ DYNAMODB = Step(
     inputs=(ROOT / "tools/dynamodb/pom.xml", ROOT / "tools/dynamodb/sha256"),
     output=TOOLS / "dynamodb",
     make=make_dynamodb,
+)
+STOCK_PACKAGES = ROOT / "userdata/stock-packages"
+STOCK = Step(
+    name="stock",
+    inputs=(ROOT / "tools/image/stock", STOCK_PACKAGES, platform.machine()),
+    output=TOOLS / "stock",
+    make=make_stock,
 )
 IMAGE = Step(
     name="image", inputs=(ROOT / "tools/image/build", platform.machine()), output=TOOLS / "image", make=make_image
@@ -258,8 +270,8 @@ def side_by_side(*chains: tuple[Step, ...]) -> None:
 
 
 def set_up(goal: str) -> None:
-    if goal not in ("lab", "preview"):
-        raise SetupError(f"{goal} is nothing to set up: say lab or preview")
+    if goal not in ("lab", "preview", "everything"):
+        raise SetupError(f"{goal} is nothing to set up: say preview, lab or everything")
     if goal == "preview":
         LOGS.mkdir(parents=True, exist_ok=True)
         install_packages(())  # python3-venv, where it is missing
@@ -272,7 +284,7 @@ def set_up(goal: str) -> None:
         )
     LOGS.mkdir(parents=True, exist_ok=True)
     install_packages(tuple(PACKAGES))
-    side_by_side((ENVIRONMENT, PULUMI), (DYNAMODB,), (IMAGE,))
+    side_by_side((ENVIRONMENT, PULUMI), (DYNAMODB,), (IMAGE, STOCK) if goal == "everything" else (IMAGE,))
 
 
 if __name__ == "__main__":

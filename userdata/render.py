@@ -24,10 +24,7 @@ SIDE_MARK = 7462
 _COPY_MARK = 7463
 # Metadata services, and what is no host's address; the environment's own ranges are added.
 _NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
-STOCK_PACKAGES = (
-    "ca-certificates", "chrony", "conntrack", "keepalived", "nftables", "python3-boto3", "python3-cryptography",
-    "unattended-upgrades", "wireguard-tools",
-)  # fmt: skip
+STOCK_PACKAGES = tuple((Path(__file__).parent / "stock-packages").read_text().split())
 # cloud-init refuses an empty list of packages.
 _STOCK = f"package_update: true\npackages: {json.dumps(STOCK_PACKAGES)}"
 # Debian's list of what runs before a machine counts as being on the network, and in it the scripts that otherwise run

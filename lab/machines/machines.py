@@ -49,16 +49,18 @@ def sweep(state_dir: Path = MACHINES) -> None:
 class Machines:
     """Starts and kills machines by id.
 
-    `image` is a root directory (tools/image/build), `ca_file` a PEM that the machines trust besides the image's own,
-    `namespace_of(id)` the network namespace of a machine, which must exist when it starts; its resolv.conf is taken
-    from /etc/netns. `state_dir` holds a folder for each machine with its console. Two objects with one `state_dir`
-    (in different processes) see the same machines; only the one that started a machine keeps its console open, so a
-    machine ends with that process.
+    `image_of(id)` is a machine's root directory (tools/image/build), `ca_file` a PEM that the machines trust besides
+    the image's own, `namespace_of(id)` the network namespace of a machine, which must exist when it starts; its
+    resolv.conf is taken from /etc/netns. `state_dir` holds a folder for each machine with its console. Two objects with
+    one `state_dir` (in different processes) see the same machines; only the one that started a machine keeps its
+    console open, so a machine ends with that process.
     """
 
-    def __init__(self, image: Path, state_dir: Path, ca_file: Path, namespace_of: Callable[[str], str]) -> None:
-        self._image, self._state, self._ca = image.resolve(), state_dir.resolve(), ca_file
-        self._namespace_of = namespace_of
+    def __init__(
+        self, image_of: Callable[[str], Path], state_dir: Path, ca_file: Path, namespace_of: Callable[[str], str]
+    ) -> None:
+        self._state, self._ca = state_dir.resolve(), ca_file
+        self._image_of, self._namespace_of = image_of, namespace_of
         self._groups = unified_root() / group_name(state_dir)
         self._consoles: dict[str, Console] = {}
         self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
@@ -68,12 +70,13 @@ class Machines:
         if self.alive(machine):
             raise MachineError(f"{machine} is running already")
         self.stop(machine)
+        image = self._image_of(machine).resolve()
         namespace, folder = self._namespace_of(machine), self._state / machine
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "console").write_bytes(b"")
-        lay_files(folder / "files", self._image, self._ca, RESOLVERS / namespace / "resolv.conf")
+        lay_files(folder / "files", image, self._ca, RESOLVERS / namespace / "resolv.conf")
         console = self._consoles[machine] = Console(folder / "console")
-        argv = [str(BOOT), str(self._image), str(folder / "files"), namespace, str(self._group(machine).path), machine]
+        argv = [str(BOOT), str(image), str(folder / "files"), namespace, str(self._group(machine).path), machine]
         self._supervisors[machine] = subprocess.Popen(
             argv,
             stdin=console.slave,

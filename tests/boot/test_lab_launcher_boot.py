@@ -79,7 +79,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     control = ControlPlane(state / "control", conflicts=0.0)
     control.start()
     fabric = Fabric("launchtest", NAMES)
-    machines = Machines(IMAGE, state / "machines", control.ca_file, fabric.machine_namespace)
+    machines = Machines(lambda _: IMAGE, state / "machines", control.ca_file, fabric.machine_namespace)
     backend, applying = backend_of(control), threading.Lock()
 
     def apply() -> None:

@@ -55,7 +55,7 @@ def booted(image: Path, tmp_path: Path) -> Iterator[Booted]:
         sample.NAMES,
         on_network=lambda _, sock: serve_metadata(sock, USER_DATA, sample.A),
     )
-    machines = Machines(image, tmp_path / "machines", tmp_path / "ca.pem", fabric.machine_namespace)
+    machines = Machines(lambda _: image, tmp_path / "machines", tmp_path / "ca.pem", fabric.machine_namespace)
     tunnel = sample.allow_in("udp", 51820)
     try:
         fabric.start()
@@ -150,7 +150,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lab.machines import Machines
-machines = Machines(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), lambda _: sys.argv[4])
+machines = Machines(lambda _: Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), lambda _: sys.argv[4])
 machines.start("i-killed")
 machines.run("i-killed", ["true"])
 print(machines.leader("i-killed"), flush=True)

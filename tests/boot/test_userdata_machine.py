@@ -79,7 +79,7 @@ def switched_on(folder: Path, user_data: bytes, *beside: list[str]) -> Iterator[
     (folder / "user-data").write_bytes(user_data)
     (folder / "ca.pem").write_text("")
     subprocess.run(["ip", "netns", "add", namespace], check=True)
-    machines = Machines(IMAGE, folder / "machines", folder / "ca.pem", lambda _: namespace)
+    machines = Machines(lambda _: IMAGE, folder / "machines", folder / "ca.pem", lambda _: namespace)
     running: list[subprocess.Popen[bytes]] = []
     try:
         # A machine without an interface is none.

@@ -106,7 +106,7 @@ def test_a_machine_that_loses_power_in_its_bootstrap_is_replaced_by_one_that_end
     fresh: Fresh, steps: list[str], acts: list[str]
 ) -> None:
     """The dead one's disk is gone: all that is left of it is what it had told the cloud."""
-    power = Machines(IMAGE, MACHINES, CONTROL / "ca.pem", lambda _: "")
+    power = Machines(lambda _: IMAGE, MACHINES, CONTROL / "ca.pem", lambda _: "")
     points = [at for at, step in enumerate(steps, 1) if any(act in step for act in acts)]
     if len(acts) == 1:
         points = points[:1]

@@ -48,7 +48,7 @@ def test_a_word_that_is_no_goal_is_refused(monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "tools" / "setup.py"), run_name="__main__")
     assert ended.value.code == 2
-    assert "lab or preview" in capsys.readouterr().err
+    assert "preview, lab or everything" in capsys.readouterr().err
 
 
 def test_an_error_that_holds_brackets_is_printed_as_it_is(monkeypatch, capsys) -> None:
