@@ -7,7 +7,7 @@ import gzip
 import json
 from dataclasses import asdict
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 
@@ -45,6 +45,7 @@ _PLAIN = MappingProxyType(
         "bootstrap_unit": "bootstrap.service",
         "agent_unit": "agent.service",
         "vrrp_unit": "vrrp.service",
+        "probe_unit": "probe.service",
         "journald": "journald.conf",
         "chrony": "chrony.conf",
         "updates": "updates.conf",
@@ -68,6 +69,12 @@ def boot_json(boot: GatewayBoot) -> str:
     return json.dumps(asdict(boot), indent=1, sort_keys=True)
 
 
+def probe_address(boot: GatewayBoot) -> str:
+    """A gateway's own address beside the service's, which no tenant may have: its proofs of transfer come from it as
+    a peer's packets would (twinlock/agent/interfaces.py)."""
+    return str(ip_address(boot.gateway_address) + 1)
+
+
 def render_firewall(boot: GatewayBoot) -> str:
     """The nftables file of a gateway: complete, with the agent's sets empty."""
     twins = tuple(twin.private_address for twin in boot.twins)
@@ -85,6 +92,7 @@ def render_firewall(boot: GatewayBoot) -> str:
             copy_mark=_COPY_MARK,
             pair_port=boot.port + 3,
             agent_port=boot.port + 4,
+            probe_address=probe_address(boot),
             twins=", ".join(twins or (boot.private_address,)),
             never4=", ".join(str(network) for network in sorted(ip_network(cidr) for cidr in never)),
             pair_range=PAIR_RANGE,
@@ -115,6 +123,12 @@ def render_vrrp(boot: GatewayBoot) -> str:
     return template.render(slot=boot.slot, instances="\n".join(instances))
 
 
+def render_probe_net(boot: GatewayBoot) -> str:
+    """The unit that makes the network namespace that proofs of transfer leave from."""
+    template = _templates().get_template("files/probe-net.service.j2")
+    return template.render(probe_address=probe_address(boot), mtu=boot.mtu)
+
+
 def render(boot: GatewayBoot) -> str:
     """The `#cloud-config` document, plain text. Raises UserDataTooLarge if it fits in no form (see `pack`)."""
     text = (Path(__file__).parent / "files").joinpath
@@ -128,6 +142,7 @@ def render(boot: GatewayBoot) -> str:
             boot_json=boot_json(boot),
             firewall=render_firewall(boot),
             vrrp=render_vrrp(boot).rstrip("\n"),
+            probe_net_unit=render_probe_net(boot).rstrip("\n"),
             **{name: text(file).read_text().rstrip("\n") for name, file in _PLAIN.items()},
         )
     )

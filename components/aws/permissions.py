@@ -44,6 +44,9 @@ TENANT_OBJECT_ACTIONS = (
 TENANT_BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation")
 # The statements of a bucket's policy that the program writes; others in an existing bucket's policy stay.
 OWN_SIDS = ("TlsOnly", "ThroughEndpointOnly", "TenantsObjects", "TenantsListings", "PartOf*")
+# Where each gateway keeps the small object that it writes and reads as a peer would (twinlock/agent/transfer.py).
+HEALTH_PREFIX = "health/"
+HEALTH_ACTIONS = ("s3:GetObject", "s3:PutObject")
 TABLE_READ_ACTIONS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem")
 TABLE_WRITE_ACTIONS = ("dynamodb:PutItem", "dynamodb:UpdateItem")
 
@@ -128,6 +131,12 @@ def gateway(role: GatewayRole) -> tuple[Statement, ...]:
             effect="Allow",
             actions=("s3:GetObject",),
             resources=(joined(role.agent_bucket_arn, "/agent/*"),),
+        ),
+        Statement(
+            sid="ProveTransfers",
+            effect="Allow",
+            actions=HEALTH_ACTIONS,
+            resources=(joined(role.agent_bucket_arn, f"/{HEALTH_PREFIX}{role.slot}"),),
         ),
         Statement(
             sid="ReadStoragePrefixes",
@@ -289,6 +298,20 @@ def through_endpoint_only(bucket_arn: Text, endpoints: Sequence[Text], break_gla
     )
 
 
+def health_through_endpoint_only(bucket_arn: Text, endpoints: Sequence[Text]) -> Statement:
+    """What gateways write to prove that transfers go through is refused away from the endpoint, as users' objects are:
+    a gateway whose proof took another path has proven nothing."""
+    return Statement(
+        sid="HealthThroughEndpointOnly",
+        effect="Deny",
+        # Deleting is spared: who ends the environment empties the bucket from anywhere.
+        actions=("s3:GetObject*", "s3:PutObject*"),
+        resources=(joined(bucket_arn, f"/{HEALTH_PREFIX}*"),),
+        principals="*",
+        conditions={"StringNotEquals": {"aws:SourceVpce": list(endpoints)}},
+    )
+
+
 def admits(bucket_arn: Text, principals: Sequence[str]) -> tuple[Statement, ...]:
     """Lets the tenants' principals use the bucket's objects."""
     if not principals:
@@ -352,8 +375,10 @@ def storage_endpoint(
     agent = (joined(agent_bucket_arn, "/agent/*"),)
     own = Statement(sid="OwnBuckets", effect="Allow", actions=("s3:*",), resources=everything, principals="*")
     fetch = Statement(sid="Agent", effect="Allow", actions=("s3:GetObject",), resources=agent, principals="*")
+    proofs = (joined(agent_bucket_arn, f"/{HEALTH_PREFIX}*"),)
+    health = Statement(sid="Health", effect="Allow", actions=HEALTH_ACTIONS, resources=proofs, principals="*")
     other = Statement(sid="OtherBuckets", effect="Allow", actions=("s3:*",), resources=("*",), principals="*")
-    return (own, fetch, other) if other_buckets == "allow" else (own, fetch)
+    return (own, fetch, health, other) if other_buckets == "allow" else (own, fetch, health)
 
 
 def registry_endpoint(table_arn: Text) -> tuple[Statement, ...]:

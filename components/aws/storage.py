@@ -75,6 +75,7 @@ class Storage(ComponentResource):
     def _users_bucket(self, part: str, full_name: pulumi.Input[str]) -> pulumi.Output[str]:
         args = self._args
         bucket = self._bucket(part, full_name, protect=args.protect)
+        self._versions(part, bucket)
         default = DefaultEncryptionArgs(sse_algorithm="aws:kms", kms_master_key_id=args.key_arn)
         self._encryption(part, bucket, default, protect=args.protect)
         self._policy(part, bucket.id, self._behind_endpoint(part, bucket.arn))
@@ -98,10 +99,13 @@ class Storage(ComponentResource):
         )
 
     def _agents_bucket(self) -> Bucket:
-        """The deployer writes it from anywhere; nothing in it is secret, and gateways check its digest."""
+        """The deployer writes it from anywhere; nothing in it is secret, and gateways check its digest.
+
+        Each gateway has one object there that it writes anew all day: without versions, which would pile up."""
         bucket = self._bucket("agent", self._args.agent_bucket, protect=False)
         self._encryption("agent", bucket, DefaultEncryptionArgs(sse_algorithm="AES256"), protect=False)
-        self._policy("agent", bucket.id, (permissions.tls_only(bucket.arn),))
+        proofs = permissions.health_through_endpoint_only(bucket.arn, self._args.endpoints)
+        self._policy("agent", bucket.id, (permissions.tls_only(bucket.arn), proofs))
         return bucket
 
     def _agent(self) -> BucketObjectv2:
@@ -125,14 +129,16 @@ class Storage(ComponentResource):
             tags=self._tags(part),
             opts=ResourceOptions(parent=self, protect=protect),
         )
+        self._closed(part, bucket.id, protect=protect)
+        return bucket
+
+    def _versions(self, part: str, bucket: Bucket) -> None:
         BucketVersioning(
             f"{self._name}-{part}-versioning",
             bucket=bucket.id,
             versioning_configuration=BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=ResourceOptions(parent=self, protect=protect),
+            opts=ResourceOptions(parent=self, protect=self._args.protect),
         )
-        self._closed(part, bucket.id, protect=protect)
-        return bucket
 
     def _closed(self, part: str, bucket: pulumi.Input[str], *, protect: bool) -> None:
         """A bucket that outlives its environment stays closed."""

@@ -56,6 +56,34 @@ def test_a_gateway_that_is_gone_in_any_way_is_replaced_by_its_twin_at_once(what:
     assert seen.outage_seconds < seconds, seen
 
 
+@pytest.mark.usefixtures("steady")
+def test_a_gateway_that_is_alive_and_forwards_nothing_hands_over() -> None:
+    """It answers handshakes and holds its lease: nothing but the proof of a transfer tells."""
+    seen = fail.fail("no-forward")
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 12, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", ["clock-back", "clock-ahead"])
+def test_a_gateway_whose_time_source_lies_is_not_ready_and_hands_over(what: str) -> None:
+    seen = fail.fail(what)
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 1.5, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+def test_a_gateway_with_a_full_disk_hands_over_unnoticed() -> None:
+    seen = fail.fail("disk-full")
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 0.5, seen
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("steady")
 def test_a_gateway_that_is_cut_off_but_reaches_its_clients_does_not_take_them_back() -> None:
@@ -89,7 +117,7 @@ def test_gateways_that_lose_each_other_do_not_pull_a_client_to_and_fro(during) -
 
 @pytest.mark.long
 @pytest.mark.usefixtures("steady")
-@pytest.mark.parametrize("what", ["partition-registry", "api-down", "api-slow", "disk-full"])
+@pytest.mark.parametrize("what", ["partition-registry", "api-down", "api-slow"])
 def test_what_only_the_control_plane_misses_costs_a_client_nothing(what: str) -> None:
     seen = fail.fail(what)
     print(seen)

@@ -17,6 +17,8 @@ from twinlock.agent.errors import CommandFailed
 from twinlock.agent.nft import Nft
 from twinlock.agent.wg import Wg, parse_dump
 
+PROBE = "10.100.0.2"  # what proofs of transfer come from
+
 
 def _box(machine: Machine) -> Box:
     return Box(Wg(machine), Nft(machine), Conntrack(machine))
@@ -44,7 +46,7 @@ def test_an_approved_peer_gets_a_way_and_its_address_passes():
     machine = Machine()
     _box(machine).reconcile(desired(state(peer()), NOW, "a"))
     assert machine.peers["wg-way"] == {ANN: {"allowed": "(none)"}}
-    assert machine.served == {"10.100.1.1"}
+    assert machine.served == {"10.100.1.1", PROBE}
     assert machine.peers["wg-service"] == {}, "only a call brings it there"
 
 
@@ -80,7 +82,7 @@ def test_a_revoked_peer_is_gone_from_both_interfaces_and_its_connections_end():
     machine.conntrack.add("10.100.1.1")
     box.reconcile(desired(state(), NOW, "a"))
     assert not any(machine.peers.values())
-    assert machine.served == set()
+    assert machine.served == {PROBE}
     assert machine.conntrack == set()
 
 
@@ -130,7 +132,7 @@ def test_two_peers_never_share_an_address_or_a_key():
 
 def test_a_tenants_reach_is_sets_of_networks_without_overlap():
     reach = desired(state(), NOW, "a").reach
-    assert reach.storage_tenants == ("10.100.1.0/24",)
+    assert reach.storage_tenants == (f"{PROBE}/32", "10.100.1.0/24")
     assert reach.services == (("10.100.1.0/24", "10.50.0.5/32", "tcp", 5432),)
     assert reach.networks == (("10.100.2.0/24", "10.60.0.0/23"),)
 
@@ -188,7 +190,9 @@ def test_after_a_failed_command_the_box_is_read_anew():
 
 
 def test_a_peer_whose_address_changed_is_called_anew():
-    have = Have(way=frozenset({ANN}), service={ANN: ("10.100.1.1/32",)}, served=frozenset({"10.100.1.1"}), reach=None)
+    have = Have(
+        way=frozenset({ANN}), service={ANN: ("10.100.1.1/32",)}, served=frozenset({"10.100.1.1", PROBE}), reach=None
+    )
     changes = diff(desired(state(peer(address="10.100.1.2")), NOW, "a"), have)
     assert (changes.service_remove, changes.admit, changes.cut) == ((ANN,), ("10.100.1.2",), ("10.100.1.1",))
 
@@ -203,7 +207,7 @@ def test_from_any_box_to_any_registry_in_one_pass(before, after):
     box.reconcile(those(before))
     box.reconcile(those(after))
     assert set(machine.peers["wg-way"]) == after
-    assert machine.served == {f"10.100.1.{at + 1}" for at, _ in _numbered(after)}
+    assert machine.served == {PROBE, *(f"10.100.1.{at + 1}" for at, _ in _numbered(after))}
 
 
 def _numbered(keys):

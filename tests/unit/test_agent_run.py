@@ -291,9 +291,11 @@ def test_a_new_definition_is_seen_within_seconds(stage):
     stage.table.what = definition(tenants=tenants)
     _turn(stage, gateway, 15)
     flushed = [c["flush"].get("set", {}).get("name") for c in stage.machine.transactions[-1] if "flush" in c]
-    added = [c["add"]["element"]["name"] for c in stage.machine.transactions[-1] if "add" in c]
+    added = {
+        c["add"]["element"]["name"]: c["add"]["element"]["elem"] for c in stage.machine.transactions[-1] if "add" in c
+    }
     assert "storage_tenants" in flushed
-    assert "storage_tenants" not in added
+    assert len(added["storage_tenants"]) == 1, "what proofs of transfer come from, and no tenant"
 
 
 def test_a_client_is_called_only_by_whoever_serves(stage):

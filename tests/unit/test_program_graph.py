@@ -162,9 +162,9 @@ def test_buckets_are_private_versioned_and_encrypted_with_the_environments_key(m
         block = made.one("BucketPublicAccessBlock", f"{bucket}-private").inputs
         closed = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
         assert all(block[name] is True for name in closed)
+    for bucket in ("data", "logs"):
         versioning = made.one("BucketVersioning", f"{bucket}-versioning").inputs
         assert versioning["versioningConfiguration"]["status"] == "Enabled"
-    for bucket in ("data", "logs"):
         (rule,) = made.one("BucketServerSideEncryptionConfiguration", f"{bucket}-encryption").inputs["rules"]
         default = rule["applyServerSideEncryptionByDefault"]
         assert default["sseAlgorithm"] == "aws:kms"

@@ -110,7 +110,8 @@ def test_a_gateway_reaches_no_data_of_the_users(made: Recording):
         if any(action.startswith("s3:") for action in statement["Action"])
         for resource in statement["Resource"]
     ]
-    assert resources == ["arn:aws:s3:::twinlock-test-agent-0a1b2c3d/agent/*"]
+    bucket = "arn:aws:s3:::twinlock-test-agent-0a1b2c3d"
+    assert resources == [f"{bucket}/agent/*", f"{bucket}/health/a"], "its program, and its own proof of transfer"
 
 
 def test_a_gateway_reports_only_gateways_of_its_own_environment(made: Recording):

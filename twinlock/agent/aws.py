@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Protocol, cast
 
@@ -26,6 +26,31 @@ class Ec2(Protocol):
     """What is used of boto3.client("ec2")."""
 
     def get_managed_prefix_list_entries(self, **arguments: object) -> Answer: ...
+
+
+class S3(Protocol):
+    """What is used of boto3.client("s3")."""
+
+    def generate_presigned_url(self, method: str, **arguments: object) -> str: ...
+
+
+class S3Proofs:
+    """twinlock.agent.transfer.ProofStore: one small object, this slot's own."""
+
+    def __init__(self, client: Callable[[], S3], bucket: str, key: str) -> None:
+        self._client, self._where = client, {"Bucket": bucket, "Key": key}
+
+    @cached_property
+    def _s3(self) -> S3:
+        return self._client()  # its model is large, and a boot does not wait for it
+
+    def proof_url(self, method: str) -> str:
+        """Raises CloudUnavailable: there are no credentials."""
+        verb = {"GET": "get_object", "PUT": "put_object"}[method]
+        try:
+            return self._s3.generate_presigned_url(verb, Params=self._where, ExpiresIn=60)
+        except (BotoCoreError, ClientError) as exc:
+            raise CloudUnavailable(f"signing: {' '.join(str(exc).split())}") from exc
 
 
 # A gateway looks each second: a call that hangs is worth less than the next one.
@@ -55,6 +80,13 @@ class Aws:
 
     def instance_id(self) -> str:
         return instance_id()
+
+    def proofs(self) -> S3Proofs:
+        # By the name that peers' SDKs use. A signed address costs no call but, now and then, for new credentials.
+        config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+        return S3Proofs(
+            lambda: cast(S3, self._client("s3", config)), self._boot.agent_bucket, f"health/{self._boot.slot}"
+        )
 
     def storage_prefixes(self) -> tuple[str, ...]:
         return storage_prefixes(self._ec2, self._boot.storage_prefix_list)

@@ -42,15 +42,14 @@ class Changes:
 
 def diff(want: Desired, have: Have) -> Changes:
     """What is to be done. A live peer that stays as it is appears nowhere."""
-    addresses = {peer.address for peer in want.peers.values()}
     gone = (
         key
         for key, allowed in have.service.items()
         if key not in want.peers or allowed != (f"{want.peers[key].address}/32",)
     )
     return Changes(
-        admit=tuple(sorted(addresses - have.served)),
-        cut=tuple(sorted(have.served - addresses)),
+        admit=tuple(sorted(want.served - have.served)),
+        cut=tuple(sorted(have.served - want.served)),
         way_add=tuple(sorted(want.peers.keys() - have.way)),
         way_remove=tuple(sorted(have.way - want.peers.keys())),
         service_remove=tuple(sorted(gone)),
@@ -150,7 +149,7 @@ def _after(have: Have, want: Desired, changes: Changes) -> Have:
     return Have(
         way=frozenset(want.peers),
         service={key: allowed for key, allowed in have.service.items() if key not in changes.service_remove},
-        served=frozenset(peer.address for peer in want.peers.values()),
+        served=want.served,
         reach=want.reach,
     )
 

@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import cast
 
+from twinlock.agent.health import CHECKS
 from twinlock.registry.errors import Refused
 from twinlock.registry.public_key import check_public_key
 
 _VERSION = 1
 _LARGEST = 1400  # bytes: one packet
 _HIGHEST = 1 << 53
+_SLOTS = 8
 LARGEST_WAYS = 12  # of one datagram
 LARGEST_FLOWS = 24
 # "10.100.1.1:40000>192.0.2.1:443"
@@ -49,7 +51,17 @@ class Flows:
     flows: tuple[str, ...]  # "10.100.1.1:40000>192.0.2.1:443"
 
 
-Message = Word | Ways | Flows
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What a gateway fails, the question that it asks its twins, and whose questions it took its last look for."""
+
+    slot: str
+    failing: tuple[str, ...]
+    asks: int
+    answers: Mapping[str, int]  # by slot
+
+
+Message = Word | Ways | Flows | Health
 
 
 def encode(message: Message) -> bytes:
@@ -69,6 +81,8 @@ def decode(data: bytes, slot: str) -> Message | None:
         return None
     if "flows" in fields:
         return _flows(fields["flows"], slot)
+    if "failing" in fields:
+        return _health(fields, slot)
     return _ways(fields, slot) if "ends" in fields else _word(fields, slot)
 
 
@@ -85,6 +99,29 @@ def _is_flow(flow: str) -> bool:
         return False
     client, port, server, server_port = said.groups()
     return _is_endpoint(f"{client}:{port}") and _is_endpoint(f"{server}:{server_port}")
+
+
+def _health(fields: Mapping[str, object], slot: str) -> Health | None:
+    failing, asks, answers = fields["failing"], fields.get("asks"), fields.get("answers")
+    if not isinstance(failing, list) or not _is_number(asks) or not isinstance(answers, dict):
+        return None
+    found, given = cast(list[object], failing), cast(Mapping[str, object], answers)
+    if (
+        len(given) > _SLOTS
+        or not all(isinstance(check, str) and check in CHECKS for check in found)
+        or not all(map(_is_number, given.values()))
+    ):
+        return None
+    return Health(
+        slot=slot,
+        failing=tuple(cast(list[str], found)),
+        asks=cast(int, asks),
+        answers=cast(Mapping[str, int], given),
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST
 
 
 def _ways(fields: Mapping[str, object], slot: str) -> Ways | None:
@@ -120,9 +157,9 @@ def _word(fields: Mapping[str, object], slot: str) -> Word | None:
     serving, term, gives = fields.get("serving"), fields.get("term"), fields.get("gives")
     if not isinstance(serving, bool):
         return None
-    if not isinstance(term, int) or isinstance(term, bool) or not 0 <= term < _HIGHEST or not isinstance(gives, str):
+    if not _is_number(term) or not isinstance(gives, str):
         return None
-    return Word(slot=slot, serving=serving, term=term, gives=gives)
+    return Word(slot=slot, serving=serving, term=cast(int, term), gives=gives)
 
 
 class Channel:

@@ -7,6 +7,7 @@ from typing import Protocol
 from twinlock.agent.boot import Boot
 from twinlock.agent.errors import BadBoot
 from twinlock.agent.private_key import PrivateKey
+from twinlock.agent.transfer import ProofStore
 from twinlock.registry.data_keys import Envelope
 from twinlock.registry.definition import Definition
 from twinlock.registry.table import Table
@@ -49,6 +50,10 @@ class Cloud(Protocol):
 
     def instance_id(self) -> str:
         """As the cloud's own metadata service tells it. Raises CloudUnavailable."""
+        ...
+
+    def proofs(self) -> ProofStore:
+        """Where this slot's gateway proves that transfers go through."""
         ...
 
     def storage_prefixes(self) -> tuple[str, ...]:

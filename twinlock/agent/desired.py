@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
+from twinlock.agent.interfaces import probe_address
 from twinlock.agent.state import LastState
 from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
@@ -37,6 +38,13 @@ class Desired:
     until: float  # epoch seconds: then the next of these peers expires
     preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
     rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
+    probe: str | None = None  # the address that proofs of transfer come from
+
+    @property
+    def served(self) -> frozenset[str]:
+        """Addresses whose packets pass."""
+        addresses = frozenset(peer.address for peer in self.peers.values())
+        return addresses if self.probe is None else addresses | {self.probe}
 
 
 def desired(state: LastState, now: float, slot: str) -> Desired:
@@ -68,6 +76,7 @@ def desired(state: LastState, now: float, slot: str) -> Desired:
         until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
         preshared={key: state.preshared[key] for key, peer in peers.items() if peer.preshared is not None},
         rotating=rotating,
+        probe=probe_address(state.definition.gateway_address),
     )
 
 
@@ -115,9 +124,10 @@ def _fault(gateway_address: str, tenant: str, tenant_range: str, peer: Peer) -> 
 
 def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) -> Reach:
     tenants = definition.tenants
+    probe = f"{probe_address(definition.gateway_address)}/32"
     own = [(tenant, source) for tenant in tenants for source in tenant.sources if source.slot == slot]
     return Reach(
-        storage_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.storage)),
+        storage_tenants=tuple(sorted([*(tenant.range for tenant in tenants if tenant.storage), probe])),
         storage=_collapsed(prefix for prefix in storage_prefixes if ":" not in prefix),
         services=tuple(entry for tenant in tenants for entry in _services(tenant)),
         networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),

@@ -78,6 +78,7 @@ class Follower:
             self._pace.done("definition")
         else:
             self._shared.state = follow(registry, state)
+        self._shared.answered_at = self._out.clock()
 
     def _unlock(self) -> None:
         if self._shared.state is not None:

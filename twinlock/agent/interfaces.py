@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 from twinlock.agent.atomic_file import write_private
@@ -41,6 +41,11 @@ _LOOSE = "sysctl -qw net.ipv4.conf.%i.rp_filter=2"
 def pair_address(slots: tuple[str, ...], slot: str) -> str:
     """A gateway's address on the pair channel: its place among the slots, sorted by name."""
     return str(PAIR_RANGE[1 + sorted(slots).index(slot)])
+
+
+def probe_address(gateway_address: str) -> str:
+    """What proofs of transfer come from, as a peer's packets come from its own; userdata/render.py gives it."""
+    return str(IPv4Address(gateway_address) + 1)
 
 
 def tunnels(boot: Boot, service: Sides, way: Sides, pair: PrivateKey) -> tuple[Tunnel, ...]:

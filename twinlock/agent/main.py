@@ -1,4 +1,4 @@
-"""`twinlock-agent bootstrap` and `twinlock-agent run`."""
+"""`twinlock-agent bootstrap`, `twinlock-agent run` and `twinlock-agent probe`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from types import FrameType
 
 from twinlock import __version__
+from twinlock.agent import chrony
 from twinlock.agent.boot import Boot, load_boot
 from twinlock.agent.bootstrap import Surroundings, bootstrap
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Channel
+from twinlock.agent.checkup import free_bytes
 from twinlock.agent.cloud import Cloud, cloud_of
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
@@ -22,13 +24,15 @@ from twinlock.agent.errors import AgentError
 from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import pair_address
 from twinlock.agent.nft import Nft
-from twinlock.agent.outside import Outside
+from twinlock.agent.outside import HealthSources, Outside
 from twinlock.agent.preshared import PresharedKeys
+from twinlock.agent.probe import give_forever
 from twinlock.agent.raw_packets import send_raw
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import STATE_FOLDER
+from twinlock.agent.transfer import Transfer
 from twinlock.agent.vrrp import silences
 from twinlock.agent.wg import Wg
 from twinlock.registry.errors import RegistryError
@@ -41,11 +45,13 @@ def main(arguments: Sequence[str]) -> int:
     """0 done, 1 failed, 2 bad usage or boot arguments."""
     parser = argparse.ArgumentParser(prog="twinlock-agent", description="A Twinlock gateway's own program.")
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("command", choices=("bootstrap", "run"))
+    parser.add_argument("command", choices=("bootstrap", "run", "probe"))
     command: str = parser.parse_args(arguments).command
     # The journal has the time.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    if command == "probe":
+        give_forever()
     try:
         boot = load_boot()
         cloud = cloud_of(boot)
@@ -94,6 +100,9 @@ def _run(boot: Boot, cloud: Cloud) -> int:
         listen=channel.listen,
         send_raw=send_raw,
         silences=lambda: silences(boot.slot),
+        health=HealthSources(
+            transfer=Transfer(cloud.proofs()).prove, offset=chrony.look, free_bytes=free_bytes(STATE_FOLDER)
+        ),
     )
     try:
         gateway = Gateway(boot, load_record(STATE_FOLDER), outside)

@@ -15,6 +15,7 @@ from twinlock.agent.identities import Identities
 from twinlock.agent.memory import WayStore
 from twinlock.agent.ownership import LeaseStore
 from twinlock.agent.preshared import PresharedKeys
+from twinlock.agent.transfer import Proof
 from twinlock.registry.model import GatewayRecord, SwitchWish
 
 
@@ -24,6 +25,15 @@ class RunStore(PeerSource, WayStore, Protocol):
     def put_gateway(self, record: GatewayRecord) -> None: ...
     def switch_wish(self) -> SwitchWish | None: ...
     def gateways(self, slots: tuple[str, ...]) -> tuple[GatewayRecord, ...]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthSources:
+    """What a gateway learns its own health from; each raises CloudUnavailable or CommandFailed, or says."""
+
+    transfer: Callable[[tuple[str, ...]], Proof | None]  # given the storage's CIDRs; None: it is not reached by those
+    offset: Callable[[], float | None]  # seconds that the clock may be off; None: it follows nothing
+    free_bytes: Callable[[], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +51,7 @@ class Outside:
     listen: Callable[[], Message | None]  # waits for the next
     silences: Callable[[], Iterator[str]]  # keepalived's word; waits for each
     send_raw: Callable[[Iterable[tuple[str, bytes]]], None]  # whole IPv4 packets, and where each goes to
+    health: HealthSources | None = None  # None: it never looks
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 

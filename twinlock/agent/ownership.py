@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from twinlock.agent import lease as rules
-from twinlock.agent.channel import Flows, Ways, Word
+from twinlock.agent.channel import Flows, Health, Ways, Word
+from twinlock.agent.checkup import Checked
 from twinlock.agent.lease import LEASE_SECONDS, Claim, Gate, Twin, View
 from twinlock.registry.errors import RegistryError
 from twinlock.registry.model import ShardLease
@@ -49,6 +50,7 @@ class HandOver:
 
 
 Event = Silent | Answered | HandOver | Word
+Mail = Event | Ways | Flows | Health | Checked  # whatever the main thread takes one after the other
 
 
 class Ownership:
@@ -65,7 +67,7 @@ class Ownership:
         now: Callable[[], float],
     ) -> None:
         self.view = View(me=me, twins={slot: Twin() for slot in twins})
-        self.events: queue.SimpleQueue[Event | Ways | Flows] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Mail] = queue.SimpleQueue()
         self._store, self._served, self._clock, self._now = store, served, clock, now
         self._heard_at: Mapping[str, float] = {}
         self._gives = ""

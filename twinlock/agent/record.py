@@ -31,5 +31,12 @@ def load_record(folder: Path) -> GatewayRecord:
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise BadState(f"{path} can't be read ({type(exc).__name__}): run `twinlock-agent bootstrap`") from exc
     return GatewayRecord(
-        **texts, booted_at=booted, heartbeat_at=booted, applied={}, storage_prefixes=(), serving=False, strays=()
+        **texts,
+        booted_at=booted,
+        heartbeat_at=booted,
+        applied={},
+        storage_prefixes=(),
+        serving=False,
+        strays=(),
+        failing=(),
     )

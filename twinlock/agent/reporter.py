@@ -34,7 +34,8 @@ class Reporter:
         if state is None or self._shared.want is None:
             return
         lines = tuple(map(str, self._strays))
-        news = (applied, state.storage_prefixes, self._shared.serving, lines)
+        failing = tuple(sorted(self._shared.failing))
+        news = (applied, state.storage_prefixes, self._shared.serving, lines, failing)
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return
         self._record = replace(
@@ -44,6 +45,7 @@ class Reporter:
             storage_prefixes=news[1],
             serving=news[2],
             strays=news[3],
+            failing=news[4],
         )
         self._out.registry.put_gateway(self._record)
         self._published = news

@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable
 
 from twinlock.agent.boot import Boot
+from twinlock.agent.checkup import FREE_BYTES, Checkup, Looks
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.follower import Follower
+from twinlock.agent.interfaces import NAMES
 from twinlock.agent.notify import notify
 from twinlock.agent.outside import Outside
 from twinlock.agent.ownership import Ownership, Silent
@@ -20,6 +22,8 @@ from twinlock.agent.reporter import Reporter
 from twinlock.agent.serving import Serving
 from twinlock.agent.shared import Shared
 from twinlock.agent.state import load
+from twinlock.agent.transfer import Proof
+from twinlock.agent.wellness import Wellness
 from twinlock.registry.model import GatewayRecord
 
 _log = logging.getLogger(__name__)
@@ -48,7 +52,10 @@ class Gateway:
         )
         self._shared = Shared(self.own, state)
         self.follower = Follower(boot, outside, self._shared, Reporter(record, outside, self._shared))
-        self.server = Serving(boot, outside, self._shared, self._wake.set)
+        self.checkup = Checkup(self._looks(), self.own.events.put, outside.clock)
+        self.server = Serving(
+            boot, outside, self._shared, self._wake.set, Wellness(boot.slot, self.checkup.ask, outside.now)
+        )
 
     @property
     def serving(self) -> bool:
@@ -67,6 +74,7 @@ class Gateway:
             "channel": self._listen_forever,
             "vrrp": self._hear_forever,
             "flows": self._tell_forever,
+            **({"checkup": lambda: self.checkup.go_on(self._stop)} if self._out.health else {}),
         }
         for name, work in threads.items():
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True).start()
@@ -80,6 +88,26 @@ class Gateway:
 
     def stop(self) -> None:
         self._stop.set()
+
+    def _looks(self) -> Looks:
+        shared, out, began = self._shared, self._out, self._out.clock()
+
+        def transfer() -> Proof | None:
+            # Nothing passes before the firewall's sets are filled.
+            if out.health is None or shared.want is None or shared.state is None:
+                return None
+            return out.health.transfer(shared.state.storage_prefixes)
+
+        def age() -> float:
+            return out.clock() - (began if shared.answered_at is None else shared.answered_at)
+
+        return Looks(
+            transfer=transfer,
+            offset=lambda: out.health.offset() if out.health else None,
+            interfaces=lambda: out.box.wg.interfaces() >= frozenset(NAMES),
+            registry_age=age,
+            free_bytes=lambda: out.health.free_bytes() if out.health else FREE_BYTES,
+        )
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

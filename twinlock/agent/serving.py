@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
-from twinlock.agent.channel import Flows, Ways
+from twinlock.agent.channel import Flows, Health, Ways
+from twinlock.agent.checkup import Checked
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.flows import Flow, FlowMemory, FlowTeller, parse_flows, question
 from twinlock.agent.gate import set_gate
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.outside import Outside
-from twinlock.agent.ownership import SHARD, Event, HandOver
+from twinlock.agent.ownership import SHARD, HandOver, Mail
 from twinlock.agent.rotation import carrying
 from twinlock.agent.shared import Shared
 from twinlock.agent.ways import WayBook
+from twinlock.agent.wellness import Wellness
 from twinlock.agent.wg import TunnelPeer
 
 _log = logging.getLogger(__name__)
@@ -35,9 +37,12 @@ _ASK_SECONDS = (0.2, 0.8, 1.6, 3.0)
 class Serving:
     """`turn` takes what happened, `beat` is what is done several times a second."""
 
-    def __init__(self, boot: Boot, outside: Outside, shared: Shared, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, boot: Boot, outside: Outside, shared: Shared, wake: Callable[[], None], wellness: Wellness
+    ) -> None:
         self._boot, self._out, self._shared, self._own = boot, outside, shared, shared.own
         self._wake = wake  # the registry is to be asked for the lease at once
+        self._wellness = wellness
         self._book = CallBook()
         self._ways = WayBook(boot.slot)
         self._teller, self._flows = FlowTeller(boot.slot), FlowMemory()
@@ -84,6 +89,10 @@ class Serving:
         self._out.say(self._own.word())
         self._end_orphans()
         clock = self._out.clock()
+        if (health := self._wellness.message()) is not None:
+            self._out.say(health)
+        if slot := self._wellness.successor(self._own.heard, self._own.view.serving, clock):
+            self._own.events.put(HandOver(to=slot))
         if set_gate(self._out.box.nft, self._own.gate()):
             self._look_until = max(self._look_until, clock + _LOOK_SECONDS)
         if clock >= self._look_at:
@@ -130,13 +139,20 @@ class Serving:
     def _expire(self) -> None:
         self.expire_once()
 
-    def _next(self, wait: float) -> Event | Ways | Flows | None:
+    def _next(self, wait: float) -> Mail | None:
         try:
             return self._own.events.get(timeout=wait) if wait > 0 else self._own.events.get_nowait()
         except queue.Empty:
             return None
 
-    def _take(self, event: Event | Ways | Flows | None) -> None:
+    def _take(self, event: Mail | None) -> None:
+        if isinstance(event, Health):
+            self._wellness.hear(event)
+            return
+        if isinstance(event, Checked):
+            self._wellness.check(event)
+            self._shared.failing = event.failing
+            return
         if isinstance(event, Ways):
             self._ways.hear(event)
             self._look_soon()

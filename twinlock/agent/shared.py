@@ -22,4 +22,6 @@ class Shared:
         self.want_of: LastState | None = None  # under the lock: what `want` was made from
         self.state = state  # the follower's
         self.serving = False  # the main thread's
+        self.failing: Mapping[str, str] = {}  # the main thread's: check -> why
+        self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
         self.ends: Mapping[str, str] | None = None  # the main thread's: where ways are open, by public key

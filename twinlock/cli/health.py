@@ -29,6 +29,8 @@ class GatewayHealth:
             return f"silent for {self.age} s"
         if self.behind:
             return "behind by " + ", ".join(f"{count} of tenant {name}" for name, count in self.behind.items())
+        if self.record.failing:
+            return "fails " + ", ".join(self.record.failing)
         return None
 
 

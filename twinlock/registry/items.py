@@ -149,6 +149,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         "storage_prefixes": record.storage_prefixes,
         "serving": record.serving,
         **({"strays": record.strays} if record.strays else {}),
+        **({"failing": record.failing} if record.failing else {}),
     }
 
 
@@ -170,6 +171,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         storage_prefixes=texts(item, "storage_prefixes"),
         serving=flag(item, "serving"),
         strays=texts(item, "strays") if "strays" in item else (),
+        failing=texts(item, "failing") if "failing" in item else (),
     )
 
 

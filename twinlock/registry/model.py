@@ -82,6 +82,7 @@ class GatewayRecord:
     storage_prefixes: tuple[str, ...]  # CIDRs of the storage endpoint
     serving: bool
     strays: tuple[str, ...] = ()  # a line for each thing that was changed on the gateway by hand in the last day
+    failing: tuple[str, ...] = ()  # checks of its own health (docs/availability.md)
 
 
 @dataclass(frozen=True, kw_only=True)

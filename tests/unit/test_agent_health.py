@@ -1,0 +1,179 @@
+"""Who serves when a gateway is not well: the rules, the word between twins, the look. No process, no socket."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinlock.agent.channel import Health, decode, encode
+from twinlock.agent.checkup import Checkup, Looks
+from twinlock.agent.chrony import SURE_SECONDS, worst_offset
+from twinlock.agent.errors import CloudUnavailable, CommandFailed
+from twinlock.agent.health import CHECKS, Book, Heard, better
+from twinlock.agent.transfer import Proof
+from twinlock.agent.wellness import Wellness
+
+BOTH = frozenset({"a", "b"})
+FAILING = st.frozensets(st.sampled_from(sorted(CHECKS)))
+# `chronyc -c tracking`, chrony 4.6.1.
+TRACKING = "A9FEA97B,169.254.169.123,4,1764144000.1,{offset},0.0,0.0,-12.3,0.001,0.02,0.0002,0.0004,16.1,{leap}\n"
+
+
+class Pair:
+    """Two gateways whose words arrive at once."""
+
+    def __init__(self) -> None:
+        self.fails = {"a": frozenset(), "b": frozenset()}
+        self.asked: dict[str, dict[str, int]] = {"a": {}, "b": {}}
+        self.clock = 1000.0
+        self.of = {
+            slot: Wellness(slot, lambda who, number, me=slot: self.asked[me].update({who: number}), lambda: self.clock)
+            for slot in BOTH
+        }
+
+    def look(self, slot: str) -> None:
+        looks = Looks(
+            transfer=lambda: self._transfer(slot),
+            offset=lambda: 0.6 if "clock" in self.fails[slot] else 0.001,
+            interfaces=lambda: "interfaces" not in self.fails[slot],
+            registry_age=lambda: 90.0 if "registry" in self.fails[slot] else 1.0,
+            free_bytes=lambda: 0 if "disk" in self.fails[slot] else 1 << 30,
+        )
+        checkup = Checkup(looks, self.of[slot].check, lambda: self.clock)
+        for twin, number in self.asked[slot].items():
+            checkup.ask(twin, number)
+        checkup.once()
+        self.tell()
+
+    def tell(self) -> None:
+        for slot, other in (("a", "b"), ("b", "a")):
+            if (said := self.of[slot].message()) is not None:
+                heard = decode(encode(said), slot)
+                assert isinstance(heard, Health)
+                self.of[other].hear(heard)
+
+    def successor(self, slot: str) -> str | None:
+        return self.of[slot].successor(BOTH - {slot}, True, self.clock)
+
+    def _transfer(self, slot: str) -> Proof:
+        if "transfer" in self.fails[slot]:
+            raise CloudUnavailable("GET: timed out")
+        return Proof(took=0.01, ahead=0.0)
+
+
+@pytest.mark.parametrize("check", sorted(CHECKS))
+def test_a_gateway_that_fails_hands_over_to_a_twin_that_looked_since_and_does_not(check):
+    pair = Pair()
+    pair.look("a")
+    pair.look("b")
+    assert pair.successor("a") is None
+    pair.fails["a"] = frozenset({check})
+    pair.look("a")
+    assert pair.successor("a") is None, "its twin's last look is older than the fault"
+    pair.look("b")
+    assert pair.successor("a") == "b"
+
+
+def test_a_fault_that_is_beyond_both_moves_nobody():
+    pair = Pair()
+    pair.look("b")
+    pair.fails = {"a": frozenset({"transfer"}), "b": frozenset({"transfer"})}
+    pair.look("a")
+    pair.look("b")
+    assert pair.successor("a") is None
+    pair.fails["b"] = frozenset()
+    pair.look("b")
+    assert pair.successor("a") == "b", "it is beyond the twin no more"
+
+
+def test_health_moves_who_serves_once_a_minute_at_most():
+    pair = Pair()
+    pair.fails["a"] = frozenset({"transfer"})
+    pair.look("a")
+    pair.look("b")
+    assert pair.successor("a") == "b"
+    pair.clock += 59
+    assert pair.successor("a") is None
+    pair.clock += 2
+    assert pair.successor("a") == "b"
+
+
+def test_a_twin_is_asked_anew_when_the_same_check_fails_again():
+    pair = Pair()
+    pair.fails["a"] = frozenset({"disk"})
+    pair.look("a")
+    pair.look("b")
+    first = pair.of["a"].book.asks
+    pair.fails["a"] = frozenset()
+    pair.look("a")
+    pair.fails["a"] = frozenset({"disk"})
+    pair.look("a")
+    assert pair.of["a"].book.asks > first
+    assert pair.successor("a") is None
+
+
+@given(mine=FAILING, theirs=FAILING, answers=st.sampled_from([6, 7]), serving=st.booleans())
+def test_nobody_hands_over_to_one_that_fails_something_else_or_has_not_looked(mine, theirs, answers, serving):
+    twin = Heard(failing=theirs, answers=answers)
+    book = Book(failing=mine, asks=7, asked_for=mine, twins={"b": twin})
+    found = better(book, frozenset({"b"}), serving, 0.0)
+    assert (found == "b") == (serving and answers == 7 and theirs < mine)
+    assert better(book, frozenset(), serving, 0.0) is None
+
+
+def test_what_fails_once_and_not_again_is_no_failure():
+    answers = iter([CloudUnavailable("GET: timed out"), None])
+
+    def transfer() -> Proof | None:
+        if (found := next(answers)) is not None:
+            raise found
+        return None
+
+    looks = Looks(
+        transfer=transfer,
+        offset=lambda: 0.0,
+        interfaces=lambda: True,
+        registry_age=lambda: 0.0,
+        free_bytes=lambda: 1 << 30,
+    )
+    assert Checkup(looks, lambda _: None, lambda: 0.0).once().failing == {}
+
+
+def test_a_time_source_that_lies_is_found_out_by_the_storages_clock():
+    looks = Looks(
+        transfer=lambda: Proof(took=0.01, ahead=-5.0),
+        offset=lambda: 0.0,
+        interfaces=lambda: True,
+        registry_age=lambda: 0.0,
+        free_bytes=lambda: 1 << 30,
+    )
+    assert set(Checkup(looks, lambda _: None, lambda: 0.0).once().failing) == {"clock"}
+
+
+@pytest.mark.parametrize(
+    ("offset", "leap", "worst"),
+    [("0.0001", "Normal", 0.0006), ("-5.01", "Normal", 5.0105), ("0.0", "Not synchronised", None)],
+)
+def test_how_far_off_a_clock_may_be_counts_the_way_to_its_source(offset, leap, worst):
+    found = worst_offset(TRACKING.format(offset=offset, leap=leap))
+    assert found == (None if worst is None else pytest.approx(worst))
+    assert worst is None or (found < SURE_SECONDS) == (worst < 0.05)
+
+
+def test_another_text_of_chrony_is_no_offset():
+    with pytest.raises(CommandFailed, match="another chrony"):
+        worst_offset("506 Cannot talk to daemon")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"failing": ["nonsense"]}, {"failing": [["disk"]]}, {"failing": "disk"}, {"asks": -1}, {"asks": True}, {"answers": {"a": "1"}},
+     {"answers": {str(number): 1 for number in range(9)}}, {"slot": "c"}],
+)  # fmt: skip
+def test_nonsense_about_health_is_not_heard(change):
+    sound = json.loads(encode(Health(slot="b", failing=("disk",), asks=5, answers={"a": 4})))
+    assert decode(json.dumps(sound).encode(), "b") == Health(slot="b", failing=("disk",), asks=5, answers={"a": 4})
+    assert decode(json.dumps({**sound, **change}).encode(), "b") is None

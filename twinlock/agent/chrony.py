@@ -1,0 +1,29 @@
+"""How sure this gateway's clock is: the only file that runs `chronyc`.
+
+https://chrony-project.org/doc/4.6/chronyc.html (tracking; -c: comma-separated, in the order of the report's lines)
+"""
+
+from __future__ import annotations
+
+from twinlock.agent.command import Run, run
+from twinlock.agent.errors import CommandFailed
+
+# A peer refuses a handshake that is not later than the last one: gateways have to agree.
+SURE_SECONDS = 0.05
+_FIELDS = 14
+
+
+def worst_offset(text: str) -> float | None:
+    """Seconds that the clock may be off at most; None: it follows no source. Raises CommandFailed for other text."""
+    words = text.strip().split(",")
+    if len(words) != _FIELDS:
+        raise CommandFailed(f"chronyc tracking: {len(words)} fields where {_FIELDS} are expected: another chrony?")
+    if words[13] == "Not synchronised":
+        return None
+    offset, delay, dispersion = float(words[4]), float(words[10]), float(words[11])
+    return abs(offset) + delay / 2 + dispersion
+
+
+def look(runner: Run = run) -> float | None:
+    """`worst_offset` now. Raises CommandFailed."""
+    return worst_offset(runner(("chronyc", "-h", "127.0.0.1", "-c", "tracking"), ""))
