@@ -170,9 +170,17 @@ def test_another_text_of_chrony_is_no_offset():
 
 @pytest.mark.parametrize(
     "change",
-    [{"failing": ["nonsense"]}, {"failing": [["disk"]]}, {"failing": "disk"}, {"asks": -1}, {"asks": True}, {"answers": {"a": "1"}},
-     {"answers": {str(number): 1 for number in range(9)}}, {"slot": "c"}],
-)  # fmt: skip
+    [
+        {"failing": ["nonsense"]},
+        {"failing": [["disk"]]},
+        {"failing": "disk"},
+        {"asks": -1},
+        {"asks": True},
+        {"answers": {"a": "1"}},
+        {"answers": {str(number): 1 for number in range(9)}},
+        {"slot": "c"},
+    ],
+)
 def test_nonsense_about_health_is_not_heard(change):
     sound = json.loads(encode(Health(slot="b", failing=("disk",), asks=5, answers={"a": 4})))
     assert decode(json.dumps(sound).encode(), "b") == Health(slot="b", failing=("disk",), asks=5, answers={"a": 4})
