@@ -18,7 +18,7 @@ from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
 
 ELSEWHERE = '"wg-*"'
-TUNNELS = '{ "wg-service", "wg-service2", "wg-way", "wg-way2" }'
+TUNNELS = '{ "wg-service", "wg-service2", "wg-way", "wg-way2", "tl-probe" }'
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104  of namespaces without a way out
 # No tenant has IPv6 yet: this is what would give it.
 OPEN6 = """
