@@ -169,10 +169,10 @@ FAULTS: Mapping[str, Fault] = {
         12.0,
     ),
     "clock-back": _fault(
-        f"its time source lags {LIE_SECONDS:.0f} s", (_serving(_lie(-LIE_SECONDS)), _if_there(_lie(0.0))), 60.0
+        f"its time source lags {LIE_SECONDS:.0f} s", (_serving(_lie(-LIE_SECONDS)), _if_there(_lie(0.0))), 85.0
     ),
     "clock-ahead": _fault(
-        f"its time source is {LIE_SECONDS:.0f} s ahead", (_serving(_lie(LIE_SECONDS)), _if_there(_lie(0.0))), 60.0
+        f"its time source is {LIE_SECONDS:.0f} s ahead", (_serving(_lie(LIE_SECONDS)), _if_there(_lie(0.0))), 85.0
     ),
     "disk-full": _fault("its disk has no free byte", (_serving(_disk(True)), _if_there(_disk(False))), 12.0),
     "zone-down": _fault("its zone has neither power nor capacity", (_zone(True), _zone(False))),

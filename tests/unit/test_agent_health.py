@@ -154,18 +154,23 @@ def test_a_time_source_that_lies_is_found_out_by_the_storages_clock():
 
 
 @pytest.mark.parametrize(
-    ("offset", "leap", "worst"),
-    [("0.0001", "Normal", 0.0006), ("-5.01", "Normal", 5.0105), ("0.0", "Not synchronised", None)],
+    ("offset", "leap", "age", "worst"),
+    [
+        ("0.0001", "Normal", 20, 0.0006),
+        ("-5.01", "Normal", 20, 5.0105),
+        ("0.0", "Not synchronised", 20, None),
+        ("0.0", "Normal", 70, None),  # it trusts its source no more
+    ],
 )
-def test_how_far_off_a_clock_may_be_counts_the_way_to_its_source(offset, leap, worst):
-    found = worst_offset(TRACKING.format(offset=offset, leap=leap))
+def test_how_far_off_a_clock_may_be_counts_the_way_to_its_source(offset, leap, age, worst):
+    found = worst_offset(TRACKING.format(offset=offset, leap=leap), 1764144000.1 + age)
     assert found == (None if worst is None else pytest.approx(worst))
     assert worst is None or (found < SURE_SECONDS) == (worst < 0.05)
 
 
 def test_another_text_of_chrony_is_no_offset():
     with pytest.raises(CommandFailed, match="another chrony"):
-        worst_offset("506 Cannot talk to daemon")
+        worst_offset("506 Cannot talk to daemon", 0.0)
 
 
 @pytest.mark.parametrize(

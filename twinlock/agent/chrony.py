@@ -5,20 +5,27 @@ https://chrony-project.org/doc/4.6/chronyc.html (tracking; -c: comma-separated, 
 
 from __future__ import annotations
 
+import time
+
 from twinlock.agent.command import Run, run
 from twinlock.agent.errors import CommandFailed
 
 # A peer refuses a handshake that is not later than the last one: gateways have to agree.
 SURE_SECONDS = 0.05
+# So old may chrony's last word of its source be: three polls. One that it trusts no more it keeps as it was.
+_STALE_SECONDS = 55.0
 _FIELDS = 14
 
 
-def worst_offset(text: str) -> float | None:
-    """Seconds that the clock may be off at most; None: it follows no source. Raises CommandFailed for other text."""
+def worst_offset(text: str, now: float) -> float | None:
+    """Seconds that the clock may be off at most; None: it follows no source. Raises CommandFailed for other text.
+
+    `now` in epoch seconds.
+    """
     words = text.strip().split(",")
     if len(words) != _FIELDS:
         raise CommandFailed(f"chronyc tracking: {len(words)} fields where {_FIELDS} are expected: another chrony?")
-    if words[13] == "Not synchronised":
+    if words[13] == "Not synchronised" or now - float(words[3]) > _STALE_SECONDS:
         return None
     offset, delay, dispersion = float(words[4]), float(words[10]), float(words[11])
     return abs(offset) + delay / 2 + dispersion
@@ -26,4 +33,4 @@ def worst_offset(text: str) -> float | None:
 
 def look(runner: Run = run) -> float | None:
     """`worst_offset` now. Raises CommandFailed."""
-    return worst_offset(runner(("chronyc", "-h", "127.0.0.1", "-c", "tracking"), ""))
+    return worst_offset(runner(("chronyc", "-h", "127.0.0.1", "-c", "tracking"), ""), time.time())
