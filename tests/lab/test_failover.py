@@ -67,6 +67,16 @@ def test_a_gateway_that_is_alive_and_forwards_nothing_hands_over() -> None:
 
 @pytest.mark.long
 @pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", ["clock-back", "clock-ahead"])
+def test_a_gateway_whose_time_source_lies_is_not_ready_and_hands_over(what: str) -> None:
+    seen = fail.fail(what)
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.outage_seconds < 1.5, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
 def test_a_gateway_with_a_full_disk_hands_over_unnoticed() -> None:
     seen = fail.fail("disk-full")
     print(seen)
