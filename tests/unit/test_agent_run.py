@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -635,6 +636,10 @@ def test_something_unforeseen_ends_the_process_rather_than_one_thread(stage, mon
     stage.table.generations = broken
     with pytest.raises(ZeroDivisionError):
         gateway.run()
+    left = [each for each in threading.enumerate() if each.daemon and each.name in ("channel", "follower", "lease")]
+    for each in left:
+        each.join(5)
+    assert not [each.name for each in left if each.is_alive()]
 
 
 @pytest.mark.parametrize("version", [0, 2, None])

@@ -132,7 +132,7 @@ class Gateway:
             self._wake.wait(_RENEW_SECONDS if self.own.is_calm else _ALONE_SECONDS)
 
     def _listen_forever(self) -> None:
-        while True:
+        while not self._stop.is_set():
             if (message := self._out.listen()) is not None:
                 self.own.events.put(message)
 
