@@ -27,8 +27,8 @@ def serve(package: str) -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    # Ctrl-C reaches the whole group: the engine decides when the plugin ends. A stop ends it at once.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The engine, which gives each plugin a process group of its own, ends it by an interrupt and waits 5 s for that.
+    signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
     print(port, flush=True)
     server.wait_for_termination()

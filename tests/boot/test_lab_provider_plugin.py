@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,3 +45,15 @@ def test_a_schema_is_refused_clearly(plugin):
     with pytest.raises(grpc.RpcError) as refused:
         plugin.GetSchema(pb.GetSchemaRequest())
     assert "has no schema" in refused.value.details()
+
+
+def test_a_plugin_ends_at_the_engines_interrupt_instead_of_being_waited_for(tmp_path: Path):
+    with subprocess.Popen([str(PLUGIN), "127.0.0.1:1"], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+        process.send_signal(signal.SIGINT)
+        try:
+            # The engine would kill it after 5 s, at the end of each preview and update.
+            assert process.wait(4) == 0
+        finally:
+            process.kill()
