@@ -18,7 +18,8 @@ from twinlock.agent.gate import set_gate
 from twinlock.agent.nft import Nft
 from userdata.render import render_firewall
 
-GATEWAY, CLIENT = f"twl{MARK}-gate-g", f"twl{MARK}-gate-c"
+# Not of the lab's prefix: a lab that comes up beside this sweeps those.
+GATEWAY, CLIENT = f"gate{MARK}-g", f"gate{MARK}-c"
 PORT = gateway_boot().port
 INDEX = 0x01020304
 
