@@ -1,5 +1,7 @@
 """`test_tiers.py [--all] TIER…` runs tiers of the tests, each in a run of its own (what one loads makes another slow),
 all of them even if one fails, and ends with their counts. Without --all, tests marked `long` are left out.
+
+The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended.
 """
 
 from __future__ import annotations
@@ -8,17 +10,43 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TIERS = ("static", "unit", "boot", "lab")
+# Those of a lane run one after the other, the lanes side by side.
+LANES = (("static", "unit", "boot"), ("lab",))
+TIERS = tuple(tier for lane in LANES for tier in lane)
 PASSED = 0  # of pytest's exit codes
 
 
-def run(tier: str, everything: bool, report: Path) -> int:
-    """pytest's exit code."""
-    command = [sys.executable, "-m", "pytest", f"tests/{tier}", f"--junit-xml={report}"]
-    return subprocess.run([*command, *([] if everything else ["-m", "not long"])], cwd=ROOT, check=False).returncode
+@dataclass(frozen=True)
+class Run:
+    """Some tiers, with their reports and what a lane printed that was not shown at once in `folder`."""
+
+    tiers: tuple[str, ...]
+    everything: bool
+    folder: Path
+
+    def lane(self, number: int) -> bool:
+        """Whether all its tiers passed. The first prints at once."""
+        codes = [self._tier(tier, shown=number == 0) for tier in LANES[number] if tier in self.tiers]
+        return set(codes) <= {PASSED}
+
+    def _tier(self, tier: str, *, shown: bool) -> int:
+        command = [sys.executable, "-m", "pytest", f"tests/{tier}", f"--junit-xml={self.report(tier)}"]
+        command += [] if self.everything else ["-m", "not long"]
+        if shown or len(self.tiers) == 1:
+            return subprocess.run(command, cwd=ROOT, check=False).returncode
+        with self.printed(tier).open("wb") as file:
+            return subprocess.run(command, cwd=ROOT, check=False, stdout=file, stderr=subprocess.STDOUT).returncode
+
+    def report(self, tier: str) -> Path:
+        return self.folder / f"{tier}.xml"
+
+    def printed(self, tier: str) -> Path:
+        return self.folder / f"{tier}.txt"
 
 
 def count(report: Path) -> str:
@@ -33,16 +61,20 @@ def count(report: Path) -> str:
 
 
 def main(words: list[str]) -> int:
-    tiers = [word for word in words if word != "--all"]
-    if not tiers or not set(tiers) <= set(TIERS):
+    tiers = tuple(tier for tier in TIERS if tier in words)
+    if not tiers or not set(words) <= {*TIERS, "--all"}:
         print(f"usage: test_tiers.py [--all] TIER…, of {', '.join(TIERS)}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        reports = {tier: Path(folder) / f"{tier}.xml" for tier in tiers}
-        codes = [run(tier, "--all" in words, report) for tier, report in reports.items()]
-        for tier, report in reports.items():
-            print(f"{tier:8}{count(report)}")
-    return 0 if set(codes) == {PASSED} else 1
+        run = Run(tiers, "--all" in words, Path(folder))
+        with ThreadPoolExecutor(len(LANES)) as lanes:
+            passed = list(lanes.map(run.lane, range(len(LANES))))
+        for tier in tiers:
+            if run.printed(tier).exists():
+                print(run.printed(tier).read_text(errors="replace"))
+        for tier in tiers:
+            print(f"{tier:8}{count(run.report(tier))}")
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":
