@@ -242,7 +242,7 @@ def test_no_credentials_are_one_line_with_the_mend(cloud, monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     result = run("status")
-    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1)
     assert "AWS_PROFILE" in result.stderr
 
 

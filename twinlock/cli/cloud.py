@@ -46,6 +46,11 @@ def open_environment(name: str) -> Environment:
     """By the discovery record that the caller's credentials lead to."""
     from twinlock.cli.aws import open_aws  # a cloud's SDK is loaded where that cloud is asked
 
+    check_environment(name)
+    return open_aws(name)
+
+
+def check_environment(name: str) -> None:
+    """Raises Refused for what can't be an environment's name."""
     if _NAME.fullmatch(name) is None:
         raise Refused(f"{name!r} can't be an environment's name: a-z 0-9 -, 32 at most, a letter first")
-    return open_aws(name)

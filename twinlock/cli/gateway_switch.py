@@ -17,8 +17,8 @@ _LOOK_SECONDS = 0.2
 def switch_target(found: Sequence[GatewayHealth], to: str | None, away_from: str | None = None) -> str | None:
     """The slot that is to serve; None if it does already. Refused if it is not well."""
     slots = {one.slot: one for one in found}
-    for name in filter(None, (to, away_from)):
-        if name not in slots:
+    for name in (to, away_from):
+        if name is not None and name not in slots:
             raise Refused(f"there is no slot {name}: the environment has {', '.join(slots)}")
     serving = next((one.slot for one in found if one.record is not None and one.record.serving), None)
     if (to is not None and to == serving) or (away_from is not None and away_from != serving):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -17,23 +19,55 @@ from twinlock.cli.drift import drift
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName
 from twinlock.cli.preview import preview
 from twinlock.cli.status import status
-from twinlock.registry.errors import Refused, RegistryError
+from twinlock.registry.errors import NotSignedIn, Refused, RegistryError
 
-_FAILED, _REFUSED, _INTERRUPTED = 1, 3, 130
+_FAILED, _BAD_USAGE, _REFUSED, _INTERRUPTED = 1, 2, 3, 130
+# What Typer raises for words that it can't take. It exports none but this one's child.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class _OneLineErrors(TyperGroup):
-    """The one place where an error becomes a line and an exit code; bad usage (2) is Typer's own."""
+    """The one place where an error becomes a line and an exit code."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        with _one_line():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except Refused as exc:
-            screen.show_error(str(exc))
-            raise typer.Exit(_REFUSED) from exc
-        except RegistryError as exc:
-            screen.show_error(str(exc))
-            raise typer.Exit(_FAILED) from exc
+
+
+@contextmanager
+def _one_line() -> Generator[None]:
+    try:
+        yield
+    except (Refused, NotSignedIn) as exc:
+        raise _ended(exc, str(exc), _REFUSED) from exc
+    except RegistryError as exc:
+        raise _ended(exc, str(exc), _FAILED) from exc
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        raise _ended(exc, f"can't use {os.fsdecode(exc.filename)}: {exc.strerror}", _REFUSED) from exc
+    except _UsageError as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":  # its message is the help
+            raise
+        raise _ended(exc, _usage(exc), _BAD_USAGE) from exc
+
+
+def _ended(exc: Exception, line: str, code: int) -> typer.Exit:
+    if os.environ.get("TWINLOCK_DEBUG"):
+        traceback.print_exception(exc)
+    screen.show_error(line)
+    return typer.Exit(code)
+
+
+def _usage(exc: Exception) -> str:
+    """Typer's own words, and where to read on."""
+    told = exc.format_message() if isinstance(exc, typer.BadParameter) else str(exc)
+    where: object = getattr(exc, "ctx", None)
+    return f"{told.rstrip('.')} ({where.command_path} --help)" if isinstance(where, typer.Context) else told
 
 
 app = typer.Typer(

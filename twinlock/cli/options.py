@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from twinlock.cli.cloud import Environment, open_environment
+from twinlock.cli.cloud import Environment, check_environment, open_environment
 
 EnvironmentName = Annotated[
     str | None,
@@ -30,9 +30,10 @@ class Chosen:
     json: bool
 
     def named(self) -> str:
-        """The environment's name. Raises typer.BadParameter if none was given."""
+        """The environment's name. Raises typer.BadParameter if none was given, Refused for what can't be one."""
         if self.environment is None:
             raise typer.BadParameter("say which environment: --environment NAME, or set TWINLOCK_ENVIRONMENT")
+        check_environment(self.environment)
         return self.environment
 
     def open(self) -> Environment:
@@ -42,7 +43,7 @@ class Chosen:
 def chosen(ctx: typer.Context, environment: str | None, as_json: bool) -> Chosen:
     before: object = ctx.obj
     if isinstance(before, Chosen):
-        return Chosen(environment or before.environment, as_json or before.json)
+        return Chosen(before.environment if environment is None else environment, as_json or before.json)
     return Chosen(environment, as_json)
 
 

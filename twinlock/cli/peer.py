@@ -161,7 +161,7 @@ def list_(
     scope = chosen(ctx, environment, as_json)
     registry, now = scope.open().registry, int(time.time())
     definition = registry.definition()
-    tenants = [tenant_of(definition, tenant)] if tenant else definition.tenants
+    tenants = definition.tenants if tenant is None else [tenant_of(definition, tenant)]
     found = {one: registry.peers(one.name) for one in tenants}
     peers = [peer for some in found.values() for peer in some]
     old = {each.peer.public_key: each for one, some in found.items() for each in aged_keys(one, some, now)}

@@ -76,7 +76,7 @@ def export(
     """Print the pending and approved peers as a file for `peer apply`."""
     scope = chosen(ctx, environment, as_json)
     registry = scope.open().registry
-    names = [tenant] if tenant else [found.name for found in registry.definition().tenants]
+    names = [found.name for found in registry.definition().tenants] if tenant is None else [tenant]
     peers = [peer for name in names for peer in _live(registry, name)]
     if scope.json:
         screen.show_json({"peers.yaml": roster_text(peers)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
 _PIPE_WIDTH = 200  # columns where there is no terminal to ask
+_ENDLESS = re.compile(r"\S{160,}")
 
 
 def show_json(value: Json) -> None:
@@ -42,22 +44,34 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def show_error(message: str) -> None:
-    line = escape(" ".join(message.split()))
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]twinlock:[/] {line}")
+    _beside("bold red", message)
 
 
 def show_warning(message: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold yellow]twinlock:[/] {escape(message)}")
+    _beside("bold yellow", message)
 
 
 def show_note(message: str) -> None:
     """Beside what a command of the user's prints."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]twinlock:[/] {escape(message)}")
+    _beside("dim", message)
+
+
+def _beside(style: str, message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[{style}]twinlock:[/] {escape(one_line(message))}")
+
+
+def one_line(message: str) -> str:
+    """For text from outside: spells out what a terminal would obey or can't show, and cuts endless words."""
+    return _ENDLESS.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", _spelt(" ".join(message.split())))
 
 
 def plain(text: str) -> str:
-    """Text from outside, so that Rich reads no markup in it."""
-    return escape(text)
+    """Text from outside, so that Rich reads no markup in it and a terminal obeys none of it."""
+    return escape(_spelt(text))
+
+
+def _spelt(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def moment(seconds: int | None) -> str:
