@@ -12,7 +12,6 @@ from rich.console import Console
 
 from lab import calls, clients, life
 from lab import up as job
-from lab.aws.seeds import IMAGES
 from lab.watched import Boot
 
 # boto3 is not typed; measures take documents as they come.
@@ -54,7 +53,9 @@ def call(client: BaseClient, action: str, **parameters: object) -> Document:
 def run_machine(environment: Mapping[str, str], user_data: str, **more: object) -> str:
     """A machine of the gateways' image and type in a gateway's subnet; its id."""
     ec2 = api(environment, "ec2")
-    image = next(image.ami_id for image in IMAGES if image.architecture == "arm64")
+    gateway = gateways(environment)["a"]["instance_id"]
+    found = call(ec2, "DescribeInstances", InstanceIds=[gateway])
+    image = cast(list[dict[str, list[Document]]], found["Reservations"])[0]["Instances"][0]["ImageId"]
     place: Document = {"SubnetId": gateway_interface(environment)["SubnetId"]}
     made = call(
         ec2, "RunInstances", ImageId=image, InstanceType="t4g.small", MinCount=1, MaxCount=1, UserData=user_data,

@@ -34,9 +34,9 @@ class WatchedMachines:
 
     def start(self, machine_id: str) -> None:
         began = time.monotonic()
-        with self._changed:
-            self._boots[machine_id] = Boot(id=machine_id, began=began, slot=None, ready_seconds=None, failure=None)
         self._machines.start(machine_id)
+        with self._changed:  # not before it has a console: who sees it here looks there
+            self._boots[machine_id] = Boot(id=machine_id, began=began, slot=None, ready_seconds=None, failure=None)
         threading.Thread(target=self._watch, args=(machine_id, began), daemon=True, name=f"watch-{machine_id}").start()
 
     def stop(self, machine_id: str) -> None:

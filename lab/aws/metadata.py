@@ -208,6 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "EC2ws"
     sys_version = ""
     timeout = 30
+    # Headers and body are two segments: the second would wait for the client's delayed acknowledgement, 40 ms.
+    disable_nagle_algorithm = True
     find: Lookup
     replies: Answers
 

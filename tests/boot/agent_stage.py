@@ -69,6 +69,10 @@ def until(what, condition, seconds=30.0):
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
+# Where the agent keeps what is its own.
+_PRIVATE = ("/run/wireguard", "/run/twinlock-bootstrap", "/etc/wireguard", "/etc/twinlock", "/var/lib/twinlock")
+
+
 class Place:
     """Namespaces with a name, for as long as they are needed."""
 
@@ -80,7 +84,13 @@ class Place:
         )
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
         self.pid = int(until(f"the place {name}", children.read_text).split()[0])
-        for private in ("/run/wireguard", "/etc/wireguard", "/etc/twinlock", "/var/lib/twinlock"):
+        for private in (
+            "/run/wireguard",
+            "/run/twinlock-bootstrap",
+            "/etc/wireguard",
+            "/etc/twinlock",
+            "/var/lib/twinlock",
+        ):
             Path(private).mkdir(parents=True, exist_ok=True)
             self.run("mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", private)
         self.console = folder / "console"

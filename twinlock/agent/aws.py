@@ -64,7 +64,8 @@ class Aws:
 
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
-        self._session = boto3.Session(region_name=boot.region)
+        # What fetched this agent left one, with credentials: asking for those again would cost a boot four calls.
+        self._session = boto3.DEFAULT_SESSION or boto3.Session(region_name=boot.region)
 
     def table(self) -> Table:
         return self._table_with(_CONFIG)
