@@ -25,8 +25,7 @@ _COPY_MARK = 7463
 # Metadata services, and what is no host's address; the environment's own ranges are added.
 _NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
 STOCK_PACKAGES = tuple((Path(__file__).parent / "stock-packages").read_text().split())
-# cloud-init refuses an empty list of packages.
-_STOCK = f"package_update: true\npackages: {json.dumps(STOCK_PACKAGES)}"
+_STOCK = "package_update: false"  # cloud-init tries once; twinlock-packages.service until it goes through
 # Debian's list of what runs before a machine counts as being on the network, and in it the scripts that otherwise run
 # at the very end: what a gateway needs is in the image, so it starts beside the rest of cloud-init.
 _EARLY = (
@@ -34,6 +33,7 @@ _EARLY = (
     "set_hostname", "update_hostname", "update_etc_hosts", "ca_certs", "rsyslog", "users_groups", "ssh",
 )  # fmt: skip
 _BAKED = f"package_update: false\ncloud_init_modules: {json.dumps(_EARLY)}"
+_FIRST_BOOT = "runcmd:\n  - [/usr/local/lib/twinlock/first-boot]"
 _MIRROR = 'meta skuid { 0, "_apt" } tcp dport 80 accept'
 _PLAIN = MappingProxyType(
     {
@@ -129,6 +129,20 @@ def render_probe_net(boot: GatewayBoot) -> str:
     return template.render(probe_address=probe_address(boot), mtu=boot.mtu)
 
 
+def render_install_packages() -> str:
+    """The script of a stock image's first boot."""
+    return _templates().get_template("files/install-packages.sh.j2").render(packages=" ".join(STOCK_PACKAGES))
+
+
+def _first_start(boot: GatewayBoot) -> str:
+    """The end of the document: what the first boot runs last, and on a stock image what it needs for that."""
+    if not boot.stock_image:
+        return _FIRST_BOOT
+    unit = (Path(__file__).parent / "files/packages.service").read_text().rstrip("\n")
+    template = _templates().get_template("stock-image.yaml.j2")
+    return template.render(install_packages=render_install_packages(), packages_unit=unit)
+
+
 def render(boot: GatewayBoot) -> str:
     """The `#cloud-config` document, plain text. Raises UserDataTooLarge if it fits in no form (see `pack`)."""
     text = (Path(__file__).parent / "files").joinpath
@@ -139,6 +153,8 @@ def render(boot: GatewayBoot) -> str:
             environment=boot.environment,
             slot=boot.slot,
             packages=_STOCK if boot.stock_image else _BAKED,
+            start_folder="/usr/local/lib/twinlock" if boot.stock_image else "/var/lib/cloud/scripts/per-once",
+            first_start=_first_start(boot),
             boot_json=boot_json(boot),
             firewall=render_firewall(boot),
             vrrp=render_vrrp(boot).rstrip("\n"),

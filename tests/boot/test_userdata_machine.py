@@ -127,10 +127,31 @@ def test_a_stock_images_document_passes_cloud_inits_own_schema_too(machine):
     machine("sh", "-c", "cat > /run/stock.yaml", stdin=stock)
     said = machine("cloud-init", "schema", "--config-file", "/run/stock.yaml")
     assert (said.returncode, "Valid schema" in said.stdout) == (0, True), said.stdout + said.stderr
-    machine("sh", "-c", "cat > /run/stock.yaml", stdin=re.sub("^packages: .*", "packages: []", stock, flags=re.M))
-    assert machine("cloud-init", "schema", "--config-file", "/run/stock.yaml").returncode != 0, (
-        "an empty list is left out"
-    )
+    machine("sh", "-c", "cat > /run/stock.yaml", stdin=re.sub("^runcmd:$", "runcmds:", stock, flags=re.M))
+    assert machine("cloud-init", "schema", "--config-file", "/run/stock.yaml").returncode != 0, "the control"
+
+
+def test_a_stock_image_whose_mirror_does_not_answer_becomes_a_gateway_once_it_does(tmp_path):
+    nowhere = 'bootcmd:\n  - echo "deb http://127.0.0.1:9/debian trixie main" > /etc/apt/sources.list\n'
+    with switched_on(tmp_path, pack(render(gateway_boot(stock_image=True)) + nowhere)) as run:
+
+        def told() -> str:
+            return run("journalctl", "--no-pager", "-u", "twinlock-packages").stdout
+
+        def shown(what: str) -> str:
+            return run("systemctl", "show", "-p", what, "--value", "twinlock-packages.service").stdout.strip()
+
+        until("a failed attempt", lambda: "can't be installed" in told())
+        assert "127.0.0.1:9" in told(), "apt's own words"
+        assert shown("ActiveState") == "activating"
+        assert run("systemctl", "is-active", "twinlock-firewall").stdout.strip() == "inactive"
+        assert json.loads(run("cloud-init", "status", "--wait", "--format", "json").stdout)["errors"] == []
+        run("rm", "/etc/apt/sources.list")
+        until("a gateway", lambda: run("systemctl", "is-active", "twinlock-firewall").stdout.strip() == "active", 60)
+        until("the end", lambda: shown("ActiveState") == "inactive")
+        assert shown("Result") == "success"
+        assert run("systemctl", "is-enabled", "twinlock-packages").stdout.strip() == "disabled"
+        assert run("systemctl", "is-enabled", "twinlock-agent").stdout.strip() == "enabled"
 
 
 def test_cloud_init_ends_without_an_error(machine):
@@ -276,8 +297,9 @@ def test_the_firewall_is_one_that_nft_takes(stock, tmp_path):
     subprocess.run(["unshare", "-n", "nft", "-c", "-f", str(tmp_path / "gateway.nft")], check=True)
 
 
-def test_the_scripts_pass_shellcheck(tmp_path):
-    files = yaml.safe_load(render(gateway_boot()))["write_files"]
+@pytest.mark.parametrize("stock", [True, False])
+def test_the_scripts_pass_shellcheck(stock):
+    files = yaml.safe_load(render(gateway_boot(stock_image=stock)))["write_files"]
     scripts = [file["content"] for file in files if file["content"].startswith("#!/bin/sh")]
     assert scripts
     for script in scripts:

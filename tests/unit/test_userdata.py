@@ -71,13 +71,18 @@ def test_only_a_gateway_whose_packages_are_in_the_image_starts_before_they_could
     early = baked["cloud_init_modules"]
     assert early.index("write_files") < early.index("scripts_per_once")
     assert "cloud_init_modules" not in stock
+    files = _files(render(gateway_boot(stock_image=True)))
+    assert not [path for path in files if path.startswith("/var/lib/cloud/scripts")]
+    assert "install-packages" in files["/etc/systemd/system/twinlock-packages.service"]
 
 
 def test_only_a_stock_image_fetches_packages_and_opens_the_mirror():
     stock, baked = gateway_boot(stock_image=True), gateway_boot()
-    assert "nftables" in yaml.safe_load(render(stock))["packages"]
-    assert "packages" not in yaml.safe_load(render(baked))
-    assert yaml.safe_load(render(baked))["package_update"] is False
+    assert " nftables " in _files(render(stock))["/usr/local/lib/twinlock/install-packages"]
+    assert "/usr/local/lib/twinlock/install-packages" not in _files(render(baked))
+    for boot in (stock, baked):
+        document = yaml.safe_load(render(boot))
+        assert (document["package_update"], "packages" in document) == (False, False)
     assert '"_apt" } tcp dport 80 accept' in render_firewall(stock)
     assert '"_apt" } tcp dport 80 accept' not in render_firewall(baked)
 
