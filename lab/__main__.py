@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import math
 import os
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import get_args
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lab import calls, life
+from lab.aws.addresses import DELAY
 from lab.faults import FAULTS
 from lab.paths import LAB, LOCK, REPORT
 from lab.remote import LabError
@@ -60,9 +62,11 @@ def up(words: argparse.Namespace) -> None:
         console.print(
             f"Facts for programs: {REPORT}\n"
             "The lab is up. Look around:\n"
-            '  eval "$(.venv/bin/twinlock lab env)"; .venv/bin/twinlock --environment lab status\n'
-            "  .venv/bin/twinlock lab shell a      (a gateway; or a client: ada, bob)\n"
-            "  make lab-down                       (removes all of it)"
+            '  eval "$(.venv/bin/twinlock lab env)"           the command speaks to the lab:\n'
+            "  .venv/bin/twinlock --environment lab status\n"
+            "  .venv/bin/twinlock lab shell a                 a gateway (or a client: ada, bob)\n"
+            "  make lab-down                                  removes all of it",
+            soft_wrap=True,
         )
 
 
@@ -138,6 +142,19 @@ def _need_root() -> None:
         raise LabError("the lab needs root on Linux; `make preview` works without", 2)
 
 
+def _between(least: float, most: float) -> Callable[[str], float]:
+    def read(words: str) -> float:
+        try:
+            value = float(words)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{words!r} is no number from {least:g} to {most:g}")
+        return value
+
+    return read
+
+
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="lab", description=__doc__)
     commands = found.add_subparsers(required=True)
@@ -155,9 +172,14 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         command.add_argument("--json", action="store_true", help="for programs")
         if name == "up":
-            command.add_argument("--move-seconds", type=float, default=0.0, help="how long an elastic IP takes to move")
             command.add_argument(
-                "--conflicts", type=float, default=0.02, help="share of transactions answered with a conflict"
+                "--move-seconds", type=_between(0, 3600), default=DELAY, help="how long an elastic IP takes to move"
+            )
+            command.add_argument(
+                "--conflicts",
+                type=_between(0, 0.5),
+                default=0.02,
+                help="share of transactions answered with a conflict",
             )
         if name == "fail":
             faults = "; ".join(f"{name}: {fault.says}" for name, fault in FAULTS.items())

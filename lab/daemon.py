@@ -114,6 +114,11 @@ class Lab:
             if name in (boot.slot, boot.id):
                 run = ["-c", 'exec "$@"', "-", *command] if command else []
                 return [*self._containers.shell(boot.id), *run]
+        clients = self._wired().clients()
+        if name not in clients:
+            slots = {boot.slot or boot.id for boot in self._machines.boots()}
+            known = ", ".join([*sorted(slots), *clients]) or "none yet"
+            raise remote.LabError(f"there is no {name!r} to look into; there are: {known}", 3)
         return ["ip", "netns", "exec", self._wired().client_namespace(name), *(command or ["/bin/bash"])]
 
     def run(self, *, machine: str, argv: list[str]) -> Ran:

@@ -16,8 +16,11 @@ class LabError(Exception):
     """One line for the user. `code` is the exit code."""
 
     def __init__(self, message: str, code: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__(message, code)
+        self.message, self.code = message, code
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def call(method: str, **arguments: object) -> object:
@@ -29,6 +32,10 @@ def call(method: str, **arguments: object) -> object:
             worked, value = connection.recv()
     except (FileNotFoundError, ConnectionRefusedError, EOFError) as error:
         raise LabError("the lab is not up: `make lab` starts it") from error
+    except PermissionError as error:
+        raise LabError("the lab was started by root, and answers root alone: put sudo before the command", 3) from error
+    if isinstance(value, LabError):
+        raise value
     if not worked:
         raise LabError(str(value))
     return value
@@ -56,6 +63,8 @@ def _answer(connection: Connection, methods: Mapping[str, Method]) -> None:
         method, arguments = connection.recv()
         try:
             answer = (True, methods[method](**arguments))
+        except LabError as error:
+            answer = (False, error)
         except Exception as error:  # noqa: BLE001 - the caller raises it
             answer = (False, f"{method}: {type(error).__name__}: {error}")
         connection.send(answer)

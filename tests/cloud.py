@@ -44,14 +44,14 @@ class Cloud:
 
 
 @contextmanager
-def cloud(folder: Path, *, addresses: int = 5) -> Generator[Cloud]:
-    """`addresses`: the account's quota of elastic ones."""
+def cloud(folder: Path, *, addresses: int = 5, networks: int = 5) -> Generator[Cloud]:
+    """The account's quotas of elastic addresses and of VPCs, of which the default one is one."""
     control = ControlPlane(folder / "control", conflicts=0.0)
     control.start()
     launcher = launcher_for(control, NullMachines(), apply=lambda: None, address_delay=0.0)
     launcher.start()
     try:
-        launcher.addresses.quota = addresses
+        launcher.addresses.quota, launcher.room.networks = addresses, networks
         yield Cloud(control, folder)
     finally:
         launcher.stop()

@@ -254,7 +254,12 @@ def _parameters(place: Place) -> list[Statement]:
         _may("Parameters", "ssm", actions, [own]),
         _may("SeeParameters", "ssm", ["DescribeParameters"], ["*"]),
         _may("NewestImage", "ssm", ["GetParameter"], [published]),
-        _may("Quotas", "servicequotas", ["GetServiceQuota"], [place.arn("servicequotas", "ec2/*")]),
+        _may(
+            "Quotas",
+            "servicequotas",
+            ["GetServiceQuota"],
+            [place.arn("servicequotas", f"{one}/*") for one in ("ec2", "vpc")],
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws.ec2._inputs import GetInstanceTypeOfferingsFilterArgs
 from pulumi_aws.ec2.get_eips import get_eips
 from pulumi_aws.ec2.get_instance_type_offerings import get_instance_type_offerings
+from pulumi_aws.ec2.get_vpcs import get_vpcs
 from pulumi_aws.servicequotas.get_service_quota import get_service_quota
 
 from components.errors import Problem, SettingsError
@@ -18,11 +19,13 @@ from components.models import Settings
 Found = TypeVar("Found")
 # https://docs.aws.amazon.com/general/latest/gr/ec2-service.html#limits_ec2: "EC2-VPC Elastic IPs"
 ADDRESSES_QUOTA = "L-0263D0A3"
+# https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html: "VPCs per Region", internet gateways alike
+NETWORKS_QUOTA = "L-F678F1CE"
 
 
 def check_room(settings: Settings) -> None:
     """Raises SettingsError with all that there is no room for."""
-    problems = [*_addresses(settings), *_sizes(settings)]
+    problems = [*_network(settings), *_addresses(settings), *_sizes(settings)]
     if problems:
         raise SettingsError(problems)
 
@@ -42,6 +45,22 @@ def _addresses(settings: Settings) -> Iterator[Problem]:
     rule = f"needs {more} more elastic IPs, and {len(held)} of the region's {quota.value:.0f} are in use"
     mend = f"release some, or raise the quota {ADDRESSES_QUOTA} (Service Quotas, EC2)"
     yield Problem(key="twinlock:network.zones", value=", ".join(settings.network.zones), rule=rule, mend=mend)
+
+
+def _network(settings: Settings) -> Iterator[Problem]:
+    """One VPC, and its internet gateway, unless the environment has it already or lives in another one."""
+    if settings.network.vpc_id is not None:
+        return
+    held = _asked("VPCs", lambda: set(get_vpcs().ids))
+    own = _asked("VPCs", lambda: set(get_vpcs(tags={"twinlock:environment": settings.environment}).ids))
+    if held is None or own is None or own:
+        return
+    quota = _asked("quota of VPCs", lambda: get_service_quota(quota_code=NETWORKS_QUOTA, service_code="vpc"))
+    if quota is None or len(held) < quota.value:
+        return
+    rule = f"needs a VPC, and all of the region's {quota.value:.0f} are in use"
+    mend = f"name one in twinlock:network.vpc_id, or raise the quota {NETWORKS_QUOTA} (Service Quotas, VPC)"
+    yield Problem(key="twinlock:network.cidr", value=str(settings.network.cidr), rule=rule, mend=mend)
 
 
 def _sizes(settings: Settings) -> Iterator[Problem]:

@@ -25,7 +25,8 @@ from lab.aws.instances_network import InterfaceApi
 from lab.aws.launcher_machines import Machines
 from lab.aws.launcher_template_api import TemplateApi
 from lab.aws.launcher_values import Backend, Document, Handler
-from lab.aws.quotas import QuotaApi
+from lab.aws.quotas import ADDRESSES, NETWORKS, Quota, QuotaApi
+from lab.aws.room import RoomApi
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Launcher:
         self.interfaces = InterfaceApi(backend, self.fleet.book, account, clock)
         self.endpoints = EndpointApi(backend, self.interfaces)
         self.addresses = AddressApi(backend, self.fleet.book, changed, address_delay)
+        self.room = RoomApi(backend)
         own = InstanceApi(self.fleet, backend, account, self.interfaces.all, kick, clock)
         groups = GroupApi(self.groups, self._loop, backend, region, account, kick, clock)
         hooks = HookApi(self.groups, self._loop, backend, kick, clock)
@@ -73,11 +75,15 @@ class Launcher:
             | TemplateApi(backend).handlers()
             | self.interfaces.handlers()
             | self.endpoints.handlers()
-            | self.addresses.handlers(),
+            | self.addresses.handlers()
+            | self.room.handlers(),
             "autoscaling": groups.handlers() | hooks.handlers(),
-            "service-quotas": QuotaApi(lambda: self.addresses.quota, region, account).handlers(),
+            "service-quotas": QuotaApi(self._quotas, region, account).handlers(),
         }
         self._thread = threading.Thread(target=self._run, name="launcher", daemon=True)
+
+    def _quotas(self) -> Mapping[Quota, int]:
+        return {ADDRESSES: self.addresses.quota, NETWORKS: self.room.networks}
 
     def call(self, service: str, action: str, parameters: Document) -> Document:
         """Asks the launcher itself, without a wire in between. Raises Refused."""

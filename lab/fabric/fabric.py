@@ -91,6 +91,10 @@ class Fabric:
         """The public address that a client's packets come from."""
         return public_address(self._clients[name][0])
 
+    def clients(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self._clients)
+
     def client_namespace(self, name: str) -> str:
         return self._spaces.client(name)
 

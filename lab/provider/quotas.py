@@ -12,6 +12,14 @@ def _filters(arguments: Json) -> list[dict[str, Value]]:
     return [{"Name": each["name"], "Values": each["values"]} for each in rows(arguments, "filters")]
 
 
+def _named(arguments: Json) -> list[dict[str, Value]]:
+    """By filters and tags."""
+    tags = arguments.get("tags")
+    return _filters(arguments) + [
+        {"Name": f"tag:{name}", "Values": [value]} for name, value in (tags if isinstance(tags, dict) else {}).items()
+    ]
+
+
 def _quota(api: Api, arguments: Json) -> Json:
     wanted = {"ServiceCode": arguments["serviceCode"], "QuotaCode": arguments["quotaCode"]}
     quota = api.call("service-quotas", "get_service_quota", **wanted).get("Quota")
@@ -28,12 +36,13 @@ def _quota(api: Api, arguments: Json) -> Json:
     }
 
 
+def _networks(api: Api, arguments: Json) -> Json:
+    found = api.every("ec2", "describe_vpcs", "Vpcs", Filters=_named(arguments))
+    return {"id": api.region, "ids": [text(each, "VpcId") for each in found]}
+
+
 def _addresses(api: Api, arguments: Json) -> Json:
-    tags = arguments.get("tags")
-    wanted = _filters(arguments) + [
-        {"Name": f"tag:{name}", "Values": [value]} for name, value in (tags if isinstance(tags, dict) else {}).items()
-    ]
-    found = rows(api.call("ec2", "describe_addresses", Filters=wanted), "Addresses")
+    found = rows(api.call("ec2", "describe_addresses", Filters=_named(arguments)), "Addresses")
     return {
         "id": api.region,
         "allocationIds": [text(each, "AllocationId") for each in found],
@@ -60,6 +69,7 @@ FUNCTIONS = (
         known=words("serviceCode quotaCode region"),
         call=_quota,
     ),
+    Function(token="aws:ec2/getVpcs:getVpcs", known=words("filters tags region"), call=_networks),  # noqa: S106
     Function(token="aws:ec2/getEips:getEips", known=words("filters tags region"), call=_addresses),  # noqa: S106
     Function(
         token="aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings",  # noqa: S106

@@ -10,7 +10,7 @@ from .resource import Function, ResourceType
 _FILES = {
     "aws": (
         "network endpoint security_group interface launch_template autoscaling iam iam_policy kms secretsmanager "
-        "dynamodb s3 ssm account lookups quotas"
+        "dynamodb dynamodb_item s3 ssm account lookups quotas"
     ),
     "random": "random_values",
 }

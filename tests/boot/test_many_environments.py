@@ -19,7 +19,7 @@ COUNT = 3
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud"), addresses=2 * COUNT) as running:
+    with cloud(tmp_path_factory.mktemp("cloud"), addresses=2 * COUNT, networks=COUNT + 1) as running:
         yield running
 
 

@@ -107,12 +107,16 @@ class Room:
     held: tuple[str, ...] = ()  # elastic IPs of the region
     own: tuple[str, ...] = ()  # of those, the environment's
     quota: float = 5.0
+    networks: tuple[str, ...] = ("vpc-default",)
+    own_network: bool = False  # the environment's is among them
     offered: tuple[str, ...] = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
 
     def answers(self, args: mocks.MockCallArgs) -> dict[str, object] | None:
         match args.token:
             case "aws:ec2/getEips:getEips":
                 return {"publicIps": list(self.own if args.args.get("tags") else self.held)}
+            case "aws:ec2/getVpcs:getVpcs":
+                return {"ids": list(self.networks[: self.own_network] if args.args.get("tags") else self.networks)}
             case "aws:servicequotas/getServiceQuota:getServiceQuota":
                 return {"value": self.quota}
             case "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":

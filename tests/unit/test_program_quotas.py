@@ -35,4 +35,18 @@ def test_a_size_that_a_zone_does_not_offer_is_told_with_the_zones_that_do():
 
 
 def test_all_that_there_is_no_room_for_is_told_at_once():
-    assert "2 mistakes" in told(Room(quota=1.0, offered=()))
+    assert "3 mistakes" in told(Room(quota=1.0, offered=()))
+
+
+FIVE = tuple(f"vpc-{number}" for number in range(5))
+
+
+def test_a_region_without_room_for_another_network_is_one_line_with_quota_and_mend():
+    said = told(Room(networks=FIVE))
+    assert "twinlock:network.cidr" in said and "needs a VPC, and all of the region's 5 are in use" in said
+    assert "name one in twinlock:network.vpc_id, or raise the quota L-F678F1CE" in said and said.count("\n") == 1
+    assert build(room=Room(networks=FIVE[:4])).of("Vpc")
+
+
+def test_the_environments_own_network_counts_for_it():
+    assert build(room=Room(networks=FIVE, own_network=True)).of("Vpc")
