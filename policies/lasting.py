@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.resource import UNKNOWN, Resource, mapping, mappings, number, texts
+from policies.resource import UNKNOWN, Resource, at, items, mapping, number, texts
 from policies.rule import Rule
 from policies.storage import BUCKETS, TABLE
 
@@ -34,7 +34,10 @@ def _tags(resource: Resource) -> Iterator[str]:
     if resource.type not in TAGGED or resource.get("tags") is UNKNOWN:
         return
     if resource.type == "aws:autoscaling/group:Group":
-        names = {text for tag in mappings(resource.get("tags")) for text in texts(tag.get("key"))}
+        keys = [at(tag, "key") for tag in items(resource.get("tags"))]
+        if UNKNOWN in keys:
+            return
+        names = set(texts(keys))
     else:
         names = {*mapping(resource.get("tags")), *mapping(resource.get("tagsAll"))}
     if not any(kind.startswith("twinlock:") for kind in resource.within):
@@ -45,8 +48,7 @@ def _tags(resource: Resource) -> Iterator[str]:
 
 
 def _recovery(resource: Resource) -> Iterator[str]:
-    recovery = resource.get("pointInTimeRecovery")
-    if resource.type == TABLE and recovery is not UNKNOWN and mapping(recovery).get("enabled") not in (True, UNKNOWN):
+    if resource.type == TABLE and at(resource.get("pointInTimeRecovery"), "enabled") not in (True, UNKNOWN):
         yield "can't be brought back to a point in time: set pointInTimeRecovery.enabled"
 
 

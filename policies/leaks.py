@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import io
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -27,11 +29,20 @@ WORD = re.compile(r"[A-Za-z0-9+_=-]{24,}")
 BITS_PER_LETTER = 4.3
 # Text within text: user data is base64, maybe compressed, and the files in it may be again.
 DEPTH = 4
+MOST_BYTES = 1 << 20
+_URL_SAFE = str.maketrans("-_", "+/")
+# Properties that hold nothing else, whatever their value looks like.
+SECRET_PROPERTIES = re.compile(
+    r"(?i)(^|[.\]])(master_?|admin_?|db_?)?(password|passwd|secretString|secretBinary|privateKey|private_key"
+    r"|authToken|auth_token|access_?key_?secret|secret_?access_?key)(wo)?$"
+)
 
 
 def _secrets(resource: Resource) -> Iterator[str]:
     for key, value in resource.inputs.items():
         for place, text in _texts(key, value):
+            if text and SECRET_PROPERTIES.search(place):
+                yield f"has a value in {place}, which the state then keeps: let the cloud make it"
             for what in dict.fromkeys(found(text)):
                 # The value itself is never said: a finding is logged.
                 yield f"has {what} in {place}: keep it in a secret store and name it"
@@ -77,12 +88,21 @@ def _bits(word: str) -> float:
 
 def _decoded(text: str) -> Iterator[tuple[str, str]]:
     """Each word of base64 that holds text, and that text."""
-    for word in re.findall(r"[A-Za-z0-9+/]{24,}={0,2}", text):
+    for word in re.findall(r"[A-Za-z0-9+/_-]{24,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{4,})*={0,2}", text):
+        whole = re.sub(r"\s", "", word).rstrip("=").translate(_URL_SAFE)
         try:
-            content = base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
-            yield word, (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
-        except (binascii.Error, UnicodeDecodeError, gzip.BadGzipFile, EOFError):
+            content = base64.b64decode(whole + "=" * (-len(whole) % 4), validate=True)
+            yield word, _unpacked(content).decode()
+        except (binascii.Error, UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error):
             continue
+
+
+def _unpacked(content: bytes) -> bytes:
+    """The beginning is enough: a few bytes may unpack into more than a machine has."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as opened:
+        return opened.read(MOST_BYTES)
 
 
 RULES = (

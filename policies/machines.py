@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from policies.resource import UNKNOWN, Resource, Value, mapping, mappings, number, texts, true
+from policies.resource import UNKNOWN, Resource, Value, at, items, mapping, mappings, number, texts, true
 from policies.rule import Rule, StackRule
 
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 INSTANCE = "aws:ec2/instance:Instance"
+CONFIGURATION = "aws:ec2/launchConfiguration:LaunchConfiguration"
 GROUP = "aws:autoscaling/group:Group"
+PLACES = ("availabilityZones", "vpcZoneIdentifiers")
 
 
 def _metadata(resource: Resource) -> Iterator[str]:
-    if resource.type not in (TEMPLATE, INSTANCE) or resource.get("metadataOptions") is UNKNOWN:
+    if resource.type not in (TEMPLATE, INSTANCE, CONFIGURATION) or resource.get("metadataOptions") is UNKNOWN:
         return
     options = mapping(resource.get("metadataOptions"))
-    if options.get("httpEndpoint") == "disabled":
+    if options.get("httpEndpoint") in ("disabled", UNKNOWN):
         return
     if options.get("httpTokens") not in ("required", UNKNOWN):
         yield "answers metadata requests without a token: set metadataOptions.httpTokens to required"
@@ -35,9 +37,9 @@ def _disks(resource: Resource) -> Iterator[Value]:
     match resource.type:
         case "aws:ec2/launchTemplate:LaunchTemplate":
             for disk in mappings(resource.get("blockDeviceMappings")):
-                if "ebs" in disk:
-                    yield mapping(disk.get("ebs")).get("encrypted")
-        case "aws:ec2/instance:Instance":
+                if disk.get("ebs") is not None:
+                    yield at(disk, "ebs", "encrypted")
+        case "aws:ec2/instance:Instance" | "aws:ec2/launchConfiguration:LaunchConfiguration":
             for disk in (*mappings(resource.get("rootBlockDevice")), *mappings(resource.get("ebsBlockDevices"))):
                 yield disk.get("encrypted")
         case "aws:ebs/volume:Volume":
@@ -49,14 +51,18 @@ def _disks(resource: Resource) -> Iterator[Value]:
 def _zones(resources: Iterable[Resource]) -> Iterator[tuple[Resource, str]]:
     """Of all groups together: a pair may be two groups of one zone each. Subnets count as zones."""
     groups = [resource for resource in resources if resource.type == GROUP]
-    if not groups or any(
-        UNKNOWN in (group.chosen("availabilityZones"), group.chosen("vpcZoneIdentifiers")) for group in groups
-    ):
+    if not groups or any(_to_come(group, key) for group in groups for key in PLACES):
         return
     zones = {zone for group in groups for zone in texts(group.get("availabilityZones"))}
     subnets = {subnet for group in groups for subnet in texts(group.get("vpcZoneIdentifiers"))}
     if max(len(zones), len(subnets)) < 2:
         yield groups[0], f"and its likes stand in {', '.join(sorted(zones | subnets)) or 'no zone'}: use two zones"
+
+
+def _to_come(group: Resource, key: str) -> bool:
+    """Subnets that this very stack makes have no ids in a preview."""
+    value = group.chosen(key)
+    return value is UNKNOWN or UNKNOWN in items(value)
 
 
 RULES = (

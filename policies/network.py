@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 
-from policies.resource import Resource, Value, mappings, number, texts
+from policies.resource import UNKNOWN, Resource, Value, mappings, number, texts
 from policies.rule import Rule
 
-WORLD = ("0.0.0.0/0", "::/0")
+# What is larger than any one's networks, by the version of the protocol.
+WIDEST = {4: 8, 6: 16}
 EVERY_PROTOCOL = ("-1", "all")
 # Ways to administer a machine: SSH, Telnet, remote desktop, WinRM.
 ADMINISTRATION = (22, 23, 3389, 5985, 5986)
@@ -24,11 +26,20 @@ class Opening:
 
     @property
     def to_world(self) -> bool:
-        return any(source in WORLD for source in self.sources)
+        return any(map(_world, self.sources))
 
     def __str__(self) -> str:
         ports = "every port" if self.ports is None else f"port {self.ports[0]} to {self.ports[1]}"
         return f"{self.protocol} {ports} from {', '.join(self.sources)}"
+
+
+def _world(source: str) -> bool:
+    """Also half of it: two rules of /1 are a rule of /0. A private network is not the world, however large."""
+    try:
+        network = ip_network(source, strict=False)
+    except ValueError:
+        return False
+    return network.prefixlen < WIDEST[network.version] and not network.is_private
 
 
 def openings(resource: Resource) -> Iterator[Opening]:
@@ -36,23 +47,25 @@ def openings(resource: Resource) -> Iterator[Opening]:
     match resource.type:
         case "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule":
             sources = (*texts(resource.get("cidrIpv4")), *texts(resource.get("cidrIpv6")))
-            yield _opening(resource.get("ipProtocol"), resource.get("fromPort"), resource.get("toPort"), sources)
+            yield from _opening(resource.get("ipProtocol"), resource.get("fromPort"), resource.get("toPort"), sources)
         case "aws:ec2/securityGroupRule:SecurityGroupRule":
             if resource.get("type") == "ingress":
                 sources = (*texts(resource.get("cidrBlocks")), *texts(resource.get("ipv6CidrBlocks")))
-                yield _opening(resource.get("protocol"), resource.get("fromPort"), resource.get("toPort"), sources)
-        case "aws:ec2/securityGroup:SecurityGroup":
+                yield from _opening(resource.get("protocol"), resource.get("fromPort"), resource.get("toPort"), sources)
+        case "aws:ec2/securityGroup:SecurityGroup" | "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup":
             for rule in mappings(resource.get("ingress")):
                 sources = (*texts(rule.get("cidrBlocks")), *texts(rule.get("ipv6CidrBlocks")))
-                yield _opening(rule.get("protocol"), rule.get("fromPort"), rule.get("toPort"), sources)
+                yield from _opening(rule.get("protocol"), rule.get("fromPort"), rule.get("toPort"), sources)
         case _:
             return
 
 
-def _opening(protocol: Value, first: Value, last: Value, sources: tuple[str, ...]) -> Opening:
+def _opening(protocol: Value, first: Value, last: Value, sources: tuple[str, ...]) -> Iterator[Opening]:
+    if UNKNOWN in (protocol, first, last):
+        return
     low, high = number(first), number(last)
     every = str(protocol) in EVERY_PROTOCOL or low is None or high is None or (low, high) in ((0, 65535), (-1, -1))
-    return Opening(protocol=str(protocol), ports=None if every else (low or 0, high or 0), sources=sources)
+    yield Opening(protocol=str(protocol), ports=None if every else (low or 0, high or 0), sources=sources)
 
 
 def _from_world(resource: Resource) -> Iterator[str]:

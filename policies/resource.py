@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import cast
 
 
@@ -48,13 +49,21 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One statement of a policy document, with single values as lists."""
+    """One statement of a policy document, with single values as lists. A document says `actions` or `other_than`."""
 
     effect: str
     actions: tuple[str, ...]
+    other_than: tuple[str, ...]  # NotAction: every action but these
     resources: tuple[str, ...]
+    other_resources: tuple[str, ...]  # NotResource
     everyone: bool
     condition: Mapping[str, Value]
+
+    def covers(self, action: str) -> bool:
+        def named(patterns: tuple[str, ...]) -> bool:
+            return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+
+        return named(self.actions) or (bool(self.other_than) and not named(self.other_than))
 
 
 def items(value: Value) -> tuple[Value, ...]:
@@ -68,6 +77,13 @@ def items(value: Value) -> tuple[Value, ...]:
 
 def texts(value: Value) -> tuple[str, ...]:
     return tuple(item for item in items(value) if isinstance(item, str))
+
+
+def at(value: Value, *way: str) -> Value:
+    """What lies below `value`; unknown as soon as a step on the way is."""
+    for step in way:
+        value = UNKNOWN if value is UNKNOWN else mapping(value).get(step)
+    return value
 
 
 def mapping(value: Value) -> Mapping[str, Value]:
@@ -100,10 +116,20 @@ def statements(document: Value) -> Iterator[Statement]:
         except json.JSONDecodeError:
             return
     for one in mappings(mapping(document).get("Statement")):
+        if UNKNOWN in one.values():
+            continue
         yield Statement(
             effect=str(one.get("Effect")),
             actions=texts(one.get("Action")),
+            other_than=texts(one.get("NotAction")),
             resources=texts(one.get("Resource")),
-            everyone=one.get("Principal") == "*" or "*" in texts(mapping(one.get("Principal")).get("AWS")),
+            other_resources=texts(one.get("NotResource")),
+            everyone=_everyone(one),
             condition=mapping(one.get("Condition")),
         )
+
+
+def _everyone(statement: Mapping[str, Value]) -> bool:
+    """Everybody, or everybody but a few."""
+    principal = statement.get("Principal")
+    return "NotPrincipal" in statement or principal == "*" or "*" in texts(mapping(principal).get("AWS"))

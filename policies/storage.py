@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from policies.resource import UNKNOWN, Resource, Statement, Value, mapping, mappings, statements, texts, true
+from policies.resource import UNKNOWN, Resource, Statement, at, mapping, mappings, statements, texts, true
 from policies.rule import Rule, StackRule
 
 BUCKETS = ("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
 POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 TABLE = "aws:dynamodb/table:Table"
+LISTS = ("aws:s3/bucketAcl:BucketAcl", "aws:s3/bucketAclV2:BucketAclV2", "aws:s3/bucketObject:BucketObject",
+         "aws:s3/bucketObjectv2:BucketObjectv2")  # fmt: skip
 BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
@@ -70,24 +71,20 @@ def _private(resource: Resource) -> Iterator[str]:
 def _sealed(resource: Resource) -> Iterator[str]:
     if resource.type in ENCRYPTION_PART.types:
         for rule in mappings(resource.get("rules")):
-            default = mapping(rule.get("applyServerSideEncryptionByDefault"))
-            if default.get("sseAlgorithm") not in ("aws:kms", "aws:kms:dsse", UNKNOWN):
-                yield f"encrypts with {default.get('sseAlgorithm')}: use aws:kms and a key of your own"
+            algorithm = at(rule, "applyServerSideEncryptionByDefault", "sseAlgorithm")
+            if algorithm not in ("aws:kms", "aws:kms:dsse", UNKNOWN):
+                yield f"encrypts with {algorithm}: use aws:kms and a key of your own"
 
 
 def _table_sealed(resource: Resource) -> Iterator[str]:
-    encryption = mapping(resource.get("serverSideEncryption"))
-    if resource.type == TABLE and resource.get("serverSideEncryption") is not UNKNOWN and not true(_own(encryption)):
+    own = at(resource.get("serverSideEncryption"), "enabled")
+    if resource.type == TABLE and own is not UNKNOWN and not true(own):
         yield "is encrypted with the service's key: set serverSideEncryption.enabled and a key of your own"
-
-
-def _own(encryption: Value) -> Value:
-    return mapping(encryption).get("enabled")
 
 
 def _versions(resource: Resource) -> Iterator[str]:
     if resource.type in VERSIONS_PART.types:
-        status = mapping(resource.get("versioningConfiguration")).get("status")
+        status = at(resource.get("versioningConfiguration"), "status")
         if status not in ("Enabled", UNKNOWN):
             yield f"keeps no versions ({status}): set versioningConfiguration.status to Enabled"
 
@@ -104,17 +101,15 @@ def _tls(resource: Resource) -> Iterator[str]:
 
 def _refuses_plain(one: Statement) -> bool:
     plain = mapping(one.condition.get("Bool")).get("aws:SecureTransport")
-    return one.effect == "Deny" and one.everyone and "s3:*" in one.actions and plain in ("false", False)
+    return one.effect == "Deny" and one.everyone and one.covers("s3:Anything") and plain in ("false", False)
 
 
 def _endpoint(resource: Resource) -> Iterator[str]:
     """Refuses objects and listings away from the endpoint."""
     if _known_policy(resource):
-        refused = [
-            action for one in statements(resource.get("policy")) if _away_from_endpoint(one) for action in one.actions
-        ]
+        refusing = [one for one in statements(resource.get("policy")) if _away_from_endpoint(one)]
         for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"):
-            if not any(fnmatchcase(action, pattern) for pattern in refused):
+            if not any(one.covers(action) for one in refusing):
                 yield f"lets {action} in from anywhere: add a Deny where aws:SourceVpce is not the endpoint's"
 
 
@@ -128,9 +123,19 @@ def _lock_out(resource: Resource) -> Iterator[str]:
     """A refusal of managing the bucket, of everyone who is not in some place, hits whoever deploys it next."""
     if _known_policy(resource):
         for one in statements(resource.get("policy")):
-            managing = [action for action in one.actions if fnmatchcase("s3:PutBucketPolicy", action)]
-            if one.effect == "Deny" and one.everyone and managing and not _refuses_plain(one):
-                yield f"locks out whoever manages the bucket (Deny of {managing[0]}): refuse data and listings alone"
+            if one.effect == "Deny" and one.everyone and one.covers("s3:PutBucketPolicy") and not _refuses_plain(one):
+                what = ", ".join(one.actions) or f"all but {', '.join(one.other_than)}"
+                yield f"locks out whoever manages the bucket (Deny of {what}): refuse data and listings alone"
+
+
+def _given_away(resource: Resource) -> Iterator[str]:
+    """To everyone: by the bucket's policy, or by the lists of old."""
+    if _known_policy(resource):
+        for one in statements(resource.get("policy")):
+            if one.effect == "Allow" and one.everyone and not one.condition:
+                yield f"allows everyone {', '.join(one.actions)}: name principals, or add a condition"
+    if resource.type in (*BUCKETS, *LISTS) and str(resource.get("acl")).startswith(("public", "authenticated")):
+        yield f"has the list {resource.get('acl')}: leave acl out, and name principals in the bucket's policy"
 
 
 RULES = (
@@ -139,6 +144,12 @@ RULES = (
         description="Public access to buckets is blocked in all four ways.",
         controls=("S3.8", "CIS 2.1.4", "CKV_AWS_53", "CKV_AWS_54", "CKV_AWS_55", "CKV_AWS_56"),
         check=_private,
+    ),
+    Rule(
+        name="bucket-not-for-everyone",
+        description="No policy and no list gives a bucket to everyone.",
+        controls=("S3.2", "S3.3", "CKV_AWS_20", "CKV_AWS_57", "CKV_AWS_70"),
+        check=_given_away,
     ),
     Rule(
         name="encrypted-bucket",

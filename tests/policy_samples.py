@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import random
+from collections.abc import Callable
 
 from policies.resource import UNKNOWN, Resource
 
@@ -61,6 +64,14 @@ def user_data(text: str) -> Resource:
     return template(userData=base64.b64encode(text.encode()).decode())
 
 
+def packed(text: str, encode: Callable[[bytes], bytes] = base64.b64encode) -> str:
+    return encode(gzip.compress(text.encode())).decode()
+
+
+def without(one: dict, key: str) -> dict:
+    return {name: value for name, value in one.items() if name != key}
+
+
 def table(*, protected: bool = True, **inputs: object) -> Resource:
     whole = {
         "pointInTimeRecovery": {"enabled": True},
@@ -97,6 +108,8 @@ def versions(status: str) -> Resource:
 
 BUCKET = made("aws:s3/bucket:Bucket", "b", bucket="b", protected=True, tags={"owner": "x"})
 KEY = "aws:kms/key:Key"
+ROLE = "aws:iam/role:Role"
+TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole"}
 SECRET = "aws:secretsmanager/secret:Secret"
 KEY_OF_A_TUNNEL = base64.b64encode(bytes(range(32))).decode()
 # Put together here, so that no scanner of sources takes them for real.
@@ -104,12 +117,15 @@ ACCESS_KEY = "AKIA" + "IOSFODNN7EXAMPLE"
 GITHUB = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
 RANDOM = "kR9vQ2mXz7LpT4wNs8BcY1hJf6Gd"
 
+ARN = "arn:aws:s3:::b/*"
+# So much that its base64 has several lines.
+PROSE = " ".join(f"word-{random.Random(n).randrange(10**6)}" for n in range(200))
 INLINE_RULE = {"protocol": "tcp", "fromPort": 80.0, "toPort": 80.0, "cidrBlocks": ["0.0.0.0/0"]}
 OTHER_BUCKET = made("aws:s3/bucket:Bucket", "c", bucket="c", serverSideEncryptionConfiguration={"rule": {}})
 
 # rule -> what it lets pass, what it must find
 GOOD: dict[str, list[Resource]] = {
-    "no-ingress-from-world": [ingress(), ingress(cidrIpv4=UNKNOWN)],
+    "no-ingress-from-world": [ingress(), ingress(cidrIpv4=UNKNOWN), ingress(cidrIpv4="10.0.0.0/8")],
     "no-administration-from-world": [
         ingress(cidrIpv4="0.0.0.0/0"),
         ingress("tcp", 22, 22),
@@ -127,7 +143,10 @@ GOOD: dict[str, list[Resource]] = {
     "encrypted-table": [table()],
     "bucket-versions": [versions("Enabled")],
     "bucket-tls-only": [bucket_policy(TLS), made("aws:s3/bucketPolicy:BucketPolicy", policy=UNKNOWN)],
-    "bucket-endpoint-only": [bucket_policy(TLS, ENDPOINT)],
+    "bucket-endpoint-only": [
+        bucket_policy(TLS, ENDPOINT),
+        bucket_policy(TLS, {**without(ENDPOINT, "Action"), "NotAction": ["s3:PutBucketPolicy", "s3:GetBucketPolicy"]}),
+    ],
     "bucket-no-lock-out": [bucket_policy(TLS, ENDPOINT)],
     "no-wildcards": [
         role_policy("s3:GetObject", "arn:aws:s3:::b/*"),
@@ -139,7 +158,17 @@ GOOD: dict[str, list[Resource]] = {
         made("aws:ssm/parameter:Parameter", value="arn:aws:secretsmanager:eu-west-1:123456789012:secret:twinlock/a"),
         made("aws:ssm/parameter:Parameter", value="0a1b2c3d4e5f" * 6),
     ],
-    "tags": [table(), made(KEY, component="Secrets", tags={"twinlock:environment": "dev"})],
+    "bucket-not-for-everyone": [
+        bucket_policy(statement("Allow", "s3:GetObject", {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}), TLS),
+        made("aws:s3/bucketAcl:BucketAcl", bucket="b", acl="private"),
+        made("aws:s3/bucketAcl:BucketAcl", bucket="b", acl=UNKNOWN),
+    ],
+    "no-administrators": [made(ROLE, managedPolicyArns=["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"])],
+    "named-trust": [
+        made(ROLE, assumeRolePolicy=document({**TRUST, "Principal": {"Service": "ec2.amazonaws.com"}})),
+        made(ROLE, assumeRolePolicy=UNKNOWN),
+    ],
+    "tags": [table(), group("a", "eu-west-1a"), made(KEY, component="Secrets", tags={"twinlock:environment": "dev"})],
     "table-recovery": [table()],
     "deletion-protection": [table(), BUCKET],
     "secret-recovery": [made(SECRET, recoveryWindowInDays=30), made(SECRET), made(KEY, deletionWindowInDays=7)],
@@ -149,6 +178,8 @@ BAD: dict[str, list[Resource]] = {
     "no-ingress-from-world": [
         ingress(cidrIpv4="0.0.0.0/0"),
         ingress(cidrIpv4=None, cidrIpv6="::/0"),
+        ingress(cidrIpv4="128.0.0.0/1"),
+        made("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", ingress=[INLINE_RULE]),
         made("aws:ec2/securityGroup:SecurityGroup", ingress=[INLINE_RULE]),
     ],
     "no-administration-from-world": [
@@ -167,6 +198,7 @@ BAD: dict[str, list[Resource]] = {
         template(blockDeviceMappings=[{"ebs": {"encrypted": "false"}}]),
         template(blockDeviceMappings=[{"ebs": {}}]),
         made("aws:ebs/volume:Volume", encrypted=False),
+        made("aws:ec2/launchConfiguration:LaunchConfiguration", rootBlockDevice={"encrypted": False}),
     ],
     "no-public-bucket": [block(blockPublicPolicy=False), block(restrictPublicBuckets=None)],
     "encrypted-bucket": [encryption("AES256")],
@@ -178,13 +210,20 @@ BAD: dict[str, list[Resource]] = {
         bucket_policy(TLS, {**ENDPOINT, "Action": ["s3:GetObject"]}),
         bucket_policy(TLS, {**ENDPOINT, "Principal": {"AWS": "arn:aws:iam::123456789012:role/a"}}),
     ],
-    "bucket-no-lock-out": [bucket_policy(TLS, {**ENDPOINT, "Action": "s3:*"})],
+    "bucket-no-lock-out": [
+        bucket_policy(TLS, {**ENDPOINT, "Action": "s3:*"}),
+        bucket_policy(TLS, {**without(ENDPOINT, "Action"), "NotAction": "s3:GetObject"}),
+        bucket_policy(TLS, {**without(ENDPOINT, "Principal"), "Action": "S3:PUT*", "NotPrincipal": {"AWS": "a"}}),
+    ],
     "no-wildcards": [
         role_policy("*", "*"),
         role_policy("s3:*", "arn:aws:s3:::b"),
         role_policy(["s3:GetObject"], "*"),
         role_policy(["s3:GetObject"], "arn:aws:s3:::*"),
         role_policy(["cloudwatch:PutMetricData", "s3:GetObject"], "*"),
+        made(ROLE, inlinePolicies=[{"name": "a", "policy": document(statement("Allow", "*", resource="*"))}]),
+        made("aws:iam/policy:Policy", policy=document({"Effect": "Allow", "NotAction": "iam:*", "Resource": ARN})),
+        made("aws:iam/policy:Policy", policy=document({"Effect": "Allow", "Action": "s3:Get", "NotResource": ARN})),
     ],
     "no-secrets": [
         user_data(f"[Interface]\nPrivateKey = {KEY_OF_A_TUNNEL}\n"),
@@ -192,8 +231,24 @@ BAD: dict[str, list[Resource]] = {
         made("aws:ssm/parameter:Parameter", value=ACCESS_KEY),
         made("aws:ssm/parameter:Parameter", value=GITHUB),
         made("aws:ssm/parameter:Parameter", value=RANDOM),
+        made("aws:rds/instance:Instance", password="short"),
+        made("aws:secretsmanager/secretVersion:SecretVersion", secretString="x"),
+        made("aws:ec2/instance:Instance", userDataBase64=packed(f"a: {ACCESS_KEY}\n")),
+        made("aws:ec2/instance:Instance", userDataBase64=packed(f"a: {ACCESS_KEY}\n", base64.urlsafe_b64encode)),
+        made("aws:ec2/instance:Instance", userDataBase64=packed(f"{PROSE}\na: {ACCESS_KEY}\n", base64.encodebytes)),
         made("aws:rds/instance:Instance", nested=[{"password = ": "password: hunter2hunter2"}]),
     ],
+    "bucket-not-for-everyone": [
+        bucket_policy(statement("Allow", "s3:GetObject"), TLS),
+        bucket_policy({"Effect": "Allow", "NotPrincipal": {"AWS": "arn:aws:iam::1:root"}, "Action": "s3:*"}),
+        made("aws:s3/bucket:Bucket", acl="public-read"),
+        made("aws:s3/bucketAcl:BucketAcl", acl="authenticated-read"),
+    ],
+    "no-administrators": [
+        made(ROLE, managedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"]),
+        made("aws:iam/userPolicyAttachment:UserPolicyAttachment", policyArn="arn:aws:iam::aws:policy/IAMFullAccess"),
+    ],
+    "named-trust": [made(ROLE, assumeRolePolicy=document({**TRUST, "Principal": {"AWS": "*"}}))],
     "tags": [table(tags=None), made(KEY, component="Secrets", tags={"Name": "x"}), made("aws:autoscaling/group:Group")],
     "table-recovery": [table(pointInTimeRecovery=None), table(pointInTimeRecovery={"enabled": False})],
     "deletion-protection": [

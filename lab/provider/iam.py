@@ -78,6 +78,8 @@ def _update_role(api: Api, change: Change) -> None:
             api.call("iam", "put_role_permissions_boundary", **which, PermissionsBoundary=boundary)
         else:
             api.call("iam", "delete_role_permissions_boundary", **which)
+    if "managedPolicyArns" in change.names:
+        _attached(api, change.id, _managed(change.old), _managed(change.new))
     _retag(api, change, "role", which)
 
 
@@ -88,8 +90,25 @@ def _retag(api: Api, change: Change, kind: str, which: dict[str, str]) -> None:
         api.call("iam", f"tag_{kind}", **which, Tags=tags)
 
 
-def _delete_role(api: Api, identifier: str, _state: Json) -> None:
-    """The real provider takes the role out of instance profiles first."""
+def _attach(api: Api, identifier: str, inputs: Json) -> None:
+    _attached(api, identifier, frozenset(), _managed(inputs))
+
+
+def _managed(values: Json) -> frozenset[str]:
+    arns = values.get("managedPolicyArns")
+    return frozenset(map(str, arns)) if isinstance(arns, list) else frozenset()
+
+
+def _attached(api: Api, role: str, old: frozenset[str], new: frozenset[str]) -> None:
+    for arn in sorted(old - new):
+        api.call("iam", "detach_role_policy", RoleName=role, PolicyArn=arn)
+    for arn in sorted(new - old):
+        api.call("iam", "attach_role_policy", RoleName=role, PolicyArn=arn)
+
+
+def _delete_role(api: Api, identifier: str, state: Json) -> None:
+    """The real provider takes the role out of instance profiles, and its policies from it, first."""
+    _attached(api, identifier, _managed(state), frozenset())
     for profile in rows(api.call("iam", "list_instance_profiles_for_role", RoleName=identifier), "InstanceProfiles"):
         _take_out(api, text(profile, "InstanceProfileName"), identifier)
     api.call("iam", "delete_role", RoleName=identifier)
@@ -98,11 +117,12 @@ def _delete_role(api: Api, identifier: str, _state: Json) -> None:
 ROLE = ResourceType(
     token="aws:iam/role:Role",  # noqa: S106
     create=_create_role,
+    finish=_attach,
     read=_read_role,
     update=_update_role,
     delete=_delete_role,
     forces_new=words("name path"),
-    in_place=words("description assumeRolePolicy maxSessionDuration permissionsBoundary tags"),
+    in_place=words("description assumeRolePolicy maxSessionDuration permissionsBoundary managedPolicyArns tags"),
     named="name",
     longest_name=64,
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: trust policy 2048, inline 10240

@@ -48,7 +48,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def CheckConfig(self, request: pb.CheckRequest, context: grpc.ServicerContext) -> pb.CheckResponse:  # noqa: N802
         values, _ = decode(request.news)
-        return pb.CheckResponse(inputs=request.news, failures=_failures(config.problems(self._package, values)))
+        problems = [*config.problems(self._package, values), *_no_import(request.urn)]
+        return pb.CheckResponse(inputs=request.news, failures=_failures(problems))
 
     def DiffConfig(self, request: pb.DiffRequest, context: grpc.ServicerContext) -> pb.DiffResponse:  # noqa: N802
         (old, _), (new, _) = decode(request.olds), decode(request.news)
@@ -221,3 +222,12 @@ def _outputs(shape: Shape, api: Api, actual: Json, inputs: Json) -> Json:
     constant: Json = {"region": api.region} if "region" in shape.outputs else {}
     found = {name: value for name, value in actual.items() if value is not None and name in shape.outputs}
     return constant | found | _plain_tags(shape, {**found, **inputs}) | inputs
+
+
+def _no_import(urn: str) -> list[Problem]:
+    """`pulumi import` asks for the default provider of no version, as no program does. It would write the state, and
+    protect what it wrote, before it asks for the schema that we have not."""
+    if urn.rpartition("::")[2] != "default":
+        return []
+    mend = "name what exists in the stack file (vpc_id, existing) or use the import_ option in the program"
+    return [Problem("version", f"the lab's provider has no schema, so it can't do `pulumi import`: {mend}")]

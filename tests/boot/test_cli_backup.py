@@ -16,11 +16,15 @@ from tests.boot.test_cli_preshared import enrolled, envelope  # noqa: F401  (fix
 from tests.boot.test_cli_walk import REGION, cloud, facts, moto_url, run  # noqa: F401  (fixtures)
 from tests.dynamodb import dynamodb, dynamodb_process, make_table, registry_table  # noqa: F401  (fixtures)
 from tests.registry_samples import ALICE, BOB, definition, public_key, write_definition
+from tests.registry_tables import Around
 from twinlock.cli.main import app
+from twinlock.registry import backup as backups
+from twinlock.registry import keys
 from twinlock.registry.dynamodb import DynamoTable
-from twinlock.registry.errors import Refused
+from twinlock.registry.errors import Refused, Unavailable
 from twinlock.registry.kms import KmsEnvelope
 from twinlock.registry.store import Registry
+from twinlock.registry.table import Put
 
 
 @pytest.fixture
@@ -75,6 +79,59 @@ def test_a_restored_registry_serves_the_same_peers_and_remembers_the_revoked(clo
     other.approve(BOB, "strict", "waits")
     again = to_other("registry", "restore", "lab.registry")
     assert (again.exit_code, "holds peers already" in again.stderr) == (3, True)
+
+
+def test_a_restoration_that_was_broken_off_goes_on_with_the_same_command(cloud, envelope, other, monkeypatch):
+    fill(cloud)
+    facts("registry", "backup", "lab.registry")
+    monkeypatch.setattr(backups, "_BATCH", 4)
+    whole = len(Path("lab.registry").read_text().splitlines()) - 2
+    written, transact = [], DynamoTable.transact
+
+    def breaks_off(table, writes):
+        if len(written) >= 8:
+            raise Unavailable("no answer")
+        transact(table, writes)
+        written.extend(write for write in writes if isinstance(write, Put))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(DynamoTable, "transact", breaks_off)
+        assert to_other("registry", "restore", "lab.registry").exit_code == 1
+    assert 0 < len(written) < whole and other.generations() == {}
+    done = to_other("registry", "restore", "lab.registry")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["items"] <= whole - len(written) + 2  # data keys are written again
+    for tenant in ("auto", "tiny", "strict", "red"):
+        assert other.served_peers(tenant) == cloud.registry.served_peers(tenant)
+    assert other.generations() == cloud.registry.generations()
+
+
+def test_a_restoration_goes_on_in_no_registry_where_somebody_was_meanwhile(cloud, envelope, other):
+    fill(cloud)
+    facts("registry", "backup", "lab.registry")
+    other.enrol(ALICE, "strict", "waits", public_key("somebody else"))
+    refused = to_other("registry", "restore", "lab.registry")
+    assert (refused.exit_code, "holds peers already" in refused.stderr) == (3, True)
+    assert other.peers("tiny") == ()
+
+
+def test_an_enrolment_while_the_registry_is_read_is_in_the_backup_whole_or_not_at_all(cloud, envelope):
+    fill(cloud)
+    registry = cloud.registry
+
+    class Meanwhile(Around):
+        """Somebody enrols after the addresses of the tenant were read, and before its peers."""
+
+        def query(self, partition, *between):
+            yield from self._table.query(partition, *between)
+            if partition == keys.address_lease("strict") and "late" not in {p.name for p in registry.peers("strict")}:
+                registry.enrol(ALICE, "strict", "late", public_key("late"))
+
+    taken = backups.take(Meanwhile(registry.table), registry.definition(), 1)
+    partitions = {(item["pk"], item["sk"]): item for item in taken.items}
+    waiting = [item for (part, _), item in partitions.items() if part == keys.pending("strict")]
+    assert {item["sk"] for item in waiting} == {"waits", "late"}
+    assert all((keys.address_lease("strict"), item["address"]) in partitions for item in waiting)
 
 
 def test_where_the_old_key_is_out_of_reach_its_peers_are_left_out_and_named(cloud, envelope, other, monkeypatch):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from policies.exceptions import EXCEPTIONS, exempt
 from policies.judge import RULES, STACK_RULES, judge, judge_stack
@@ -27,6 +33,58 @@ def test_a_rule_lets_pass_what_is_right(name: str, resource: Resource):
 @pytest.mark.parametrize(("name", "resource"), [(n, r) for n, found in samples.BAD.items() for r in found])
 def test_a_rule_finds_what_is_wrong(name: str, resource: Resource):
     assert list(judge(BY_NAME[name], resource))
+
+
+def test_what_only_the_deployment_will_tell_is_no_finding():
+    """Each value of what is right, at any depth, may be unknown in a preview."""
+    for name, resources in samples.GOOD.items():
+        for resource in resources:
+            for inputs in with_one_unknown(resource.inputs):
+                assert list(BY_NAME[name].check(replace(resource, inputs=inputs))) == [], (name, inputs)
+
+
+def with_one_unknown(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: other} for other in (UNKNOWN, *with_one_unknown(inner)))
+    if isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from ([*value[:at], other, *value[at + 1 :]] for other in (UNKNOWN, *with_one_unknown(inner)))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(UNKNOWN)
+    | st.sampled_from(["*", "{}", "[]", '{"Statement": 3}', '{"Statement": [{"Action": 3}]}', "::/0"])
+    | st.just("H4sIAAAAAAAA" * 3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "ebs", "Statement"]), inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_rule_stumbles_over_whatever_somebody_elses_stack_holds(data: st.DataObject):
+    """Kinds that no rule knows, and known ones with values of any form."""
+    every = [one for found in (*samples.GOOD.values(), *samples.BAD.values()) for one in found]
+    like = data.draw(st.sampled_from([*every, samples.made("gcp:storage/bucket:Bucket", a=1)]))
+    key = data.draw(st.sampled_from([*like.inputs, "b"]))
+    strange = replace(like, inputs={**like.inputs, key: data.draw(VALUES)})
+    for rule in RULES:
+        list(judge(rule, strange))
+    for rule in STACK_RULES:
+        list(judge_stack(rule, [strange, like]))
+
+
+def test_machines_in_subnets_that_the_stack_makes_itself_are_looked_at_when_the_subnets_are_known():
+    group = samples.made("aws:autoscaling/group:Group", vpcZoneIdentifiers=[UNKNOWN, UNKNOWN])
+    rule = STACK_BY_NAME["two-zones"]
+    assert list(judge_stack(rule, [group])) == []
+    assert list(judge_stack(rule, [replace(group, inputs={"vpcZoneIdentifiers": ["subnet-1"]})]))
+
+
+def test_what_unpacks_into_more_than_a_machine_has_is_searched_at_its_beginning():
+    bomb = base64.b64encode(gzip.compress(f"{samples.ACCESS_KEY} ".encode() + b" " * (64 << 20))).decode()
+    assert "an AWS access key" in set(found(bomb))
 
 
 @pytest.mark.parametrize("name", STACK_BY_NAME)
@@ -76,9 +134,6 @@ def test_a_finding_never_shows_the_secret(text: str):
 
 
 def test_text_within_text_within_text_is_searched():
-    import base64
-    import gzip
-
     inner = base64.b64encode(gzip.compress(f"key: {samples.ACCESS_KEY}\n".encode() * 3)).decode()
     outer = base64.b64encode(f"write_files:\n- content: {inner}\n".encode()).decode()
     assert "an AWS access key" in set(found(outer))

@@ -37,12 +37,12 @@ class Backup:
 def take(table: Table, definition: Definition, now: int) -> Backup:
     """Raises Refused if peers were changed all the while."""
     for _ in range(5):
-        before = _numbers(table)
+        before = _standing(table, definition)
         found = tuple(_items(table, definition, now))
-        if _numbers(table) == before:
+        if _standing(table, definition) == before:
             return Backup(
                 environment=definition.environment, region=definition.region, key=definition.key, taken_at=now,
-                items=(*found, *before),
+                items=(*found, *_numbers(table)),
             )  # fmt: skip
     raise Refused("peers were changed while they were read, five times: try again when less is going on")
 
@@ -77,9 +77,14 @@ def from_text(content: str, where: str) -> Backup:
 
 
 def check(backup: Backup, table: Table, definition: Definition) -> None:
-    """Raises Refused unless the target is empty and has room for every peer."""
-    if any(True for _ in table.query(keys.KEY)):
-        raise Refused(f"registry {table.name} holds peers already: a backup goes into an empty one alone")
+    """Raises Refused unless the target is empty, or holds a part of this very backup, and has room for every peer."""
+    wanted = {key_of(item): item for item in backup.items if not _is_data_key(item)}
+    held = {**{key_of(item): item for item in table.query(keys.KEY)}, **table.get_many(wanted)}
+    if any(wanted.get(key) != item for key, item in held.items()):
+        raise Refused(
+            f"registry {table.name} holds peers already, and not this backup's: a backup goes into an empty registry, "
+            "or on where it was broken off"
+        )
     ranges = {tenant.name: IPv4Network(tenant.range) for tenant in definition.tenants}
     for item in backup.items:
         kind, _, tenant = key_of(item)[0].partition("#")
@@ -121,19 +126,29 @@ def without_preshared(backup: Backup) -> tuple[Backup, tuple[str, ...]]:
 
 
 def put_back(backup: Backup, table: Table) -> int:
-    """How many items. What a peer stands on is there before the peer, and the numbers come last."""
+    """How many items it wrote: all but those that are there from a run that was broken off.
+
+    What a peer stands on is there before the peer, and the numbers come last."""
     kept = {key_of(item) for item in backup.items}
     for tenant in {key_of(item)[0].partition("#")[2] for item in backup.items}:
         # The gateways here have made data keys of their own, and nothing is wrapped with them yet.
         if own := [Delete(key_of(one)) for one in table.query(keys.data_key(tenant)) if key_of(one) not in kept]:
             table.transact(own)
-    for at in range(0, len(backup.items), _BATCH):
-        table.transact([Put(item, None if _is_data_key(item) else absent()) for item in backup.items[at : at + _BATCH]])
-    return len(backup.items)
+    there = table.get_many(kept)
+    left = [item for item in backup.items if _is_data_key(item) or key_of(item) not in there]
+    for at in range(0, len(left), _BATCH):
+        table.transact([Put(item, None if _is_data_key(item) else absent()) for item in left[at : at + _BATCH]])
+    return len(left)
 
 
 def _is_data_key(item: Item) -> bool:
     return key_of(item)[0].startswith(keys.data_key(""))
+
+
+def _standing(table: Table, definition: Definition) -> tuple[Item, ...]:
+    """What every change changes: the numbers of those that gateways see, and enrolments, which have none."""
+    waiting = (item for tenant in definition.tenants for item in table.query(keys.pending(tenant.name)))
+    return (*_numbers(table), *waiting)
 
 
 def _numbers(table: Table) -> tuple[Item, ...]:

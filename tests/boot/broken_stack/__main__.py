@@ -51,12 +51,15 @@ Group(
     desired_capacity=1,
     launch_template={"id": template.id, "version": "1"},
 )
-bare = Bucket("bare", bucket="twinlock-broken-bare", opts=ResourceOptions(protect=False))
+Bucket("bare", bucket="twinlock-broken-bare", opts=ResourceOptions(protect=False))
 bucket = Bucket("bucket", bucket="twinlock-broken", force_destroy=True)
 BucketPublicAccessBlock("open", bucket=bucket.id, block_public_acls=False)
 BucketVersioning("versions", bucket=bucket.id, versioning_configuration={"status": "Suspended"})
 BucketServerSideEncryptionConfiguration(
     "encryption", bucket=bucket.id, rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}]
+)
+BucketPolicy(
+    "given-away", bucket="elsewhere", policy=document("Allow", "s3:GetObject", "arn:aws:s3:::b/*", Principal="*")
 )
 away = {"StringNotEquals": {"aws:SourceIp": "203.0.113.1"}}
 BucketPolicy(
@@ -64,7 +67,12 @@ BucketPolicy(
     bucket=bucket.id,
     policy=document("Deny", "s3:*", "arn:aws:s3:::twinlock-broken/*", Principal="*", Condition=away),
 )
-role = Role("role", name="role", assume_role_policy=document("Allow", "sts:AssumeRole", "*"))
+role = Role(
+    "role",
+    name="role",
+    assume_role_policy=document("Allow", "sts:AssumeRole", "*", Principal={"AWS": "*"}),
+    managed_policy_arns=["arn:aws:iam::aws:policy/AdministratorAccess"],
+)
 RolePolicy("anything", name="anything", role=role.name, policy=document("Allow", "*", "*"))
 Table("table", name="table", billing_mode="PAY_PER_REQUEST", hash_key="a", attributes=[{"name": "a", "type": "S"}])
 Key("key", description="never rotated")
