@@ -18,9 +18,9 @@ lab: ## set up, build a cloud on this machine, deploy Twinlock to it, move an ob
 lab-down: ## remove every process, namespace, mount and file that the lab made
 	@[ ! -x $(PYTHON) ] || $(PYTHON) -m lab down
 
-preview: ## `pulumi preview` against the lab's control plane: no root, no cloud account
+preview: ## `pulumi preview` against the lab's control plane: no root, no cloud account; FILE=… for another stack file
 	@$(SETUP) preview
-	@$(PYTHON) -m lab preview
+	@$(PYTHON) -m lab preview $(if $(FILE),--file '$(FILE)')
 
 test: ## the checks of the source, the unit and boot tiers, and the heart of the lab tier
 	@$(SETUP) lab

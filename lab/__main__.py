@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
@@ -100,14 +101,16 @@ def shell(words: argparse.Namespace) -> None:
 
 
 def preview(words: argparse.Namespace) -> None:
-    from lab import deploy
+    from lab import deploy, project
 
+    if words.file is not None:
+        project.stack_file(words.file)  # what is no stack file takes down no lab
     with alone(tidy=True):
         life.down()
         life.start_daemon()
         try:
             calls.start(rootless=True, tables=False)
-            printed = deploy.preview(calls.environment())
+            printed = deploy.preview(calls.environment(), words.file)
             print(printed, end="")
         finally:
             life.down()
@@ -186,6 +189,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("what", choices=list(FAULTS), metavar="WHAT", help=faults)
             command.add_argument("--nat", choices=get_args(calls.Nat), default="symmetric", help="before the client")
             command.add_argument("--during", choices=("download", "upload", "idle"), default="idle")
+        if name == "preview":
+            command.add_argument("--file", type=Path, help="a stack file instead of the lab's own, Pulumi.NAME.yaml")
         if name == "shell":
             command.add_argument("name")
             command.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from lab import project
 from lab.paths import CONTROL, LAB, ROOT, STACK, STATE, TOOLS
 from lab.remote import LabError
 
@@ -46,14 +49,18 @@ def environment(aws: Mapping[str, str]) -> dict[str, str]:
 
 
 def pulumi(
-    aws: Mapping[str, str], *words: str, on_line: Callable[[str], None] | None = None, accept: tuple[int, ...] = (0,)
+    aws: Mapping[str, str],
+    *words: str,
+    on_line: Callable[[str], None] | None = None,
+    accept: tuple[int, ...] = (0,),
+    folder: Path = STACK,
 ) -> str:
-    """Runs the CLI in the lab's project folder and returns what it printed; LabError with its last lines on failure."""
+    """Runs the CLI in a project folder and returns what it printed; LabError with its last lines on failure."""
     (LAB / "state").mkdir(parents=True, exist_ok=True)
     command = [str(TOOLS / "bin" / "pulumi"), *words, "--non-interactive", "--color", "never"]
     lines: list[str] = []
     with subprocess.Popen(
-        command, cwd=STACK, env=environment(aws), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=folder, env=environment(aws), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None  # noqa: S101
         deadline = threading.Timer(ENOUGH_SECONDS, process.terminate)
@@ -87,6 +94,13 @@ def up(aws: Mapping[str, str], on_line: Callable[[str], None] | None = None) -> 
     )
 
 
-def preview(aws: Mapping[str, str], on_line: Callable[[str], None] | None = None) -> str:
-    select_stack(aws)
-    return pulumi(aws, "preview", "--stack", STACK_NAME, on_line=on_line)
+def preview(aws: Mapping[str, str], file: Path | None = None) -> str:
+    """Of the lab's own environment, or of that of a stack file."""
+    if file is None:
+        select_stack(aws)
+        return pulumi(aws, "preview", "--stack", STACK_NAME)
+    name, config = project.stack_file(file)
+    with tempfile.TemporaryDirectory(prefix="twinlock-") as folder:
+        place = project.write(Path(folder), name, config)
+        pulumi(aws, "stack", "select", "--create", "--stack", name, folder=place)
+        return pulumi(aws, "preview", "--stack", name, folder=place)

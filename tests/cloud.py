@@ -15,8 +15,10 @@ from lab import deploy
 from lab.aws.control import ControlPlane
 from lab.aws.launcher_front import launcher_for
 from lab.aws.launcher_machines import NullMachines
-from lab.paths import ROOT, STACK, TOOLS
+from lab.paths import STACK, TOOLS
+from lab.project import write
 
+project = write
 LAB_CONFIG = yaml.safe_load((STACK / "Pulumi.lab.yaml").read_text())["config"]
 
 
@@ -66,23 +68,10 @@ def config(**objects: dict[str, object]) -> dict[str, object]:
     return found
 
 
-def project(folder: Path, stack: str, wanted: dict[str, object], main: Path = ROOT) -> Path:
-    """A project folder like the lab's own, of the program in `main`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_load((STACK / "Pulumi.yaml").read_text())
-    settings["main"] = str(main)
-    settings["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
-    for plugin in settings["plugins"]["providers"]:
-        plugin["path"] = str((STACK / plugin["path"]).resolve())
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
-    (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": wanted}))
-    return folder
-
-
-def pulumi(cloud: Cloud, project: Path, *words: str, code: int = 0) -> str:
+def pulumi(cloud: Cloud, folder: Path, *words: str, code: int = 0) -> str:
     command = [str(TOOLS / "bin" / "pulumi"), *words, "--non-interactive", "--color", "never"]
     done = subprocess.run(
-        command, cwd=project, env=cloud.environment(), capture_output=True, text=True, check=False, timeout=100
+        command, cwd=folder, env=cloud.environment(), capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout

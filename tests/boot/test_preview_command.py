@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from lab.paths import ROOT
-from tests.cloud import Cloud, cloud, config, project
+from lab.project import stack_file
+from lab.remote import LabError
+from tests.cloud import Cloud, cloud, config, project, pulumi
+from twinlock.cli.main import app
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -18,6 +22,30 @@ def preview(made: Cloud, folder: Path, *words: str) -> subprocess.CompletedProce
     command = [sys.executable, "-m", "twinlock.cli.main", "-e", "dev", "preview", *words]
     environment = {**made.environment(), "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_production_example_and_a_file_that_was_just_written_can_be_previewed_in_the_lab(tmp_path: Path):
+    """What `make preview FILE=…` does, beside any lab that is up."""
+    fresh = tmp_path / "Pulumi.fresh.yaml"
+    asked = ("environment", "new", "fresh", "--region", "eu-west-1", "--image", "ami-0d13a640000000001")
+    assert CliRunner().invoke(app, [*asked, "--file", str(fresh)]).exit_code == 0
+    with cloud(tmp_path) as made:
+        for file in (ROOT / "Pulumi.prod.yaml", fresh):
+            name, wanted = stack_file(file)
+            folder = project(tmp_path / name, name, dict(wanted))
+            pulumi(made, folder, "stack", "init", name)
+            assert f"twinlock-{name}-registry" in pulumi(made, folder, "preview", "--stack", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("stack.yaml", "is not named"), ("Pulumi.a.yaml", "can't read"), ("Pulumi.b.yaml", "no `config:`")],
+)
+def test_what_is_no_stack_file_is_told_before_anything_starts(tmp_path: Path, name: str, says: str):
+    (tmp_path / "Pulumi.b.yaml").write_text("a: 1\n")
+    with pytest.raises(LabError, match=says) as caught:
+        stack_file(tmp_path / name)
+    assert caught.value.code == 2
 
 
 @pytest.mark.long

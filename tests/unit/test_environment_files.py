@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from components.models import Gateway, Network, Registry, Storage, Tenant, Tunnel
 from components.schema import schema
+from twinlock.cli import environment_file
 from twinlock.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,28 @@ def test_a_new_stack_file_is_sound_and_names_every_setting(tmp_path: Path):
     for model in (Network, Tunnel, Gateway, Storage, Tenant, Registry):
         for name in model.model_fields:
             assert f" {name}:" in text, f"{model.__name__}.{name} is not in the file"
+
+
+def test_at_a_terminal_it_asks_and_asks_again_for_what_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(environment_file, "_at_a_terminal", lambda: True)
+    file = tmp_path / "Pulumi.dev.yaml"
+    role = "arn:aws:iam::111122223333:role/deployer"
+    answers = ["mars", "eu-west-1", "a", "abc", "debian", "ami-0123456789abcdef0", "data, logs", "red,Blue!",
+               "red,blue", role, "perhaps", "no"]  # fmt: skip
+    done = CliRunner().invoke(app, ["environment", "new", "dev", "--file", str(file)], input="\n".join(answers) + "\n")
+    assert done.exit_code == 0, done.output
+    for wrong in ("mars", "debian", "Blue!", "'perhaps' is neither"):
+        assert wrong in done.output
+    values = yaml.safe_load(file.read_text())["config"]
+    assert values["twinlock:network"]["zones"] == ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
+    assert values["twinlock:storage"]["buckets"] == ["data", "logs"] and values["twinlock:storage"]["protect"] is False
+    assert list(values["twinlock:tenants"]) == ["red", "blue"]
+    assert run("environment", "check", "--file", file).exit_code == 0
+
+
+def test_without_a_terminal_it_asks_nobody(tmp_path: Path):
+    done = run("environment", "new", "dev", "--region", "eu-west-1", "--file", tmp_path / "Pulumi.dev.yaml")
+    assert done.exit_code == 2 and "--image" in done.output and list(tmp_path.iterdir()) == []
 
 
 def test_a_stack_file_is_never_overwritten(tmp_path: Path):

@@ -14,13 +14,14 @@ _ROWS = 20
 def comment(environment: str, found: Report, *, policy: bool, failure: str = "") -> str:
     """Markdown. `policy`: whether a pack was asked; `failure`: why the preview did not go through."""
     parts = [f"<!-- twinlock preview {environment} -->\n### Twinlock `{environment}`: {_title(found, failure)}"]
-    lost = [one for one in found.changed if one.loses_data]
+    changed = sorted(found.changed, key=lambda one: (_ORDER.index(one.action), one.name, one.type))
+    lost = [one for one in changed if one.loses_data]
     if lost:
         parts.append("\n".join(["> [!CAUTION]", "> **This deletes data.**", *map(_shout, lost)]))
     if failure:
         parts.append(f"```\n{failure.replace('```', '')}\n```")
-    if found.changed:
-        parts.append(_table(sorted(found.changed, key=lambda one: (_ORDER.index(one.action), one.name))))
+    if changed:
+        parts.append(_table(changed))
     if policy:
         parts.append(_policy(found.findings))
     return "\n\n".join(parts) + "\n"
