@@ -154,7 +154,21 @@ def _network(place: Place) -> list[Statement]:
     if vpc := place.settings.network.vpc_id:
         inside = ["CreateSubnet", "CreateRouteTable", "CreateSecurityGroup", "CreateVpcEndpoint"]
         statements.append(_may("InNetwork", "ec2", inside, [place.arn("ec2", f"vpc/{vpc}")]))
+    if place.settings.network.interface_endpoints:
+        statements += _private(place)
     return [*statements, *_groups(place)]
+
+
+def _private(place: Place) -> list[Statement]:
+    """Of private endpoints: rules towards the storage's prefix list, which is AWS's, and AWS's zone with their names.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html (dependent actions)
+    """
+    lists = f"arn:aws:ec2:{place.settings.region}:aws:prefix-list/*"
+    return [
+        _may("ToStorage", "ec2", ["AuthorizeSecurityGroupEgress"], [lists]),
+        _may("PrivateNames", "route53", ["AssociateVPCWithHostedZone"], ["arn:aws:route53:::hostedzone/*"]),
+    ]
 
 
 def _at_creation(place: Place, creates: Sequence[str]) -> Condition:

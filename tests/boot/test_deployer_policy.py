@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 
 from lab.aws.control import Credentials
 from lab.aws.names import ACCOUNT, REGION
-from lab.paths import STACK
+from lab.paths import ROOT, STACK
+from lab.project import stack_file
 from tests.account import held
 from tests.cloud import Cloud, cloud, config
 from twinlock.automation import Automation, EnvironmentSpec, Refused, spec
@@ -69,17 +70,31 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def team(made: Cloud) -> Team:
+    return team_of(made, wanted(), DEPLOYER)
+
+
+def team_of(made: Cloud, one: EnvironmentSpec, deployer: str) -> Team:
     iam = made.control.client("iam")
-    documents = rights(wanted(), ACCOUNT)
-    iam.create_user(UserName=DEPLOYER)
-    for part, document in documents.items():
+    iam.create_user(UserName=deployer)
+    for part, document in rights(one, ACCOUNT).items():
         text = json.dumps(document, separators=(",", ":"))
         assert len(text) <= 6144, part
-        arn = iam.create_policy(PolicyName=f"twinlock-least-{part}", PolicyDocument=text)["Policy"]["Arn"]
+        named = {"PolicyName": f"twinlock-{one.environment}-{part}", "PolicyDocument": text}
+        arn = iam.create_policy(**named)["Policy"]["Arn"]
         if part != "boundary":
-            iam.attach_user_policy(UserName=DEPLOYER, PolicyArn=arn)
-    key = iam.create_access_key(UserName=DEPLOYER)["AccessKey"]
+            iam.attach_user_policy(UserName=deployer, PolicyArn=arn)
+    key = iam.create_access_key(UserName=deployer)["AccessKey"]
     return Team(made, Credentials(access_key=key["AccessKeyId"], secret=key["SecretAccessKey"]))
+
+
+def production() -> EnvironmentSpec:
+    """The example as it is, but for what only its owner knows: the image, the account's boundary and deployer."""
+    _, objects = stack_file(ROOT / "Pulumi.prod.yaml")
+    found = {key.removeprefix("twinlock:").removeprefix("aws:"): value for key, value in objects.items()}
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/twinlock-prod-boundary"
+    found["gateway"] |= {"image": "ami-0d13a640000000001", "permissions_boundary": boundary}  # type: ignore[operator]
+    found["storage"] |= {"break_glass": [f"arn:aws:iam::{ACCOUNT}:user/prod-deployer"]}  # type: ignore[operator]
+    return spec({"environment": "prod", **found})
 
 
 def refused(act: Callable[[], object]) -> bool:
@@ -153,6 +168,24 @@ def _bounded_however(team: Team, role: str) -> None:
     made = boto3.Session(session.access_key, session.secret, session.token, region_name=REGION)
     iam = made.client("iam", endpoint_url=gateway.cloud.control.endpoint, verify=str(gateway.cloud.control.ca_file))
     assert refused(lambda: iam.create_user(UserName="mallory"))
+
+
+@pytest.mark.long
+def test_the_least_policy_deploys_the_production_example_and_ends_nothing_that_holds_data(made: Cloud):
+    """Private endpoints, two people, three tenants, everything guarded, the boundary in use."""
+    one = production()
+    team = team_of(made, one, "prod-deployer")
+    team.platform().deploy(one)
+    assert team.platform().drift(one).changed == ()
+    iam, s3, tables = made.control.client("iam"), team.client("s3"), team.client("dynamodb")
+    role = iam.get_role(RoleName="twinlock-prod-gateway-b")["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"].endswith("twinlock-prod-boundary")
+    [bucket] = [b["Name"] for b in made.control.client("s3").list_buckets()["Buckets"] if "prod-customers" in b["Name"]]
+    assert refused(lambda: s3.delete_bucket(Bucket=bucket))
+    assert refused(lambda: tables.delete_table(TableName="twinlock-prod"))
+    report = team.platform().destroy(one)
+    assert {left.why for left in report.left} >= {"protected"}
+    assert held(made, "prod")["Tables twinlock-prod"] == 1
 
 
 @pytest.mark.long
