@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from bench.cloud import api, boots, call, gateways, run_machine, running_lab, until
+from bench.cloud import api, boots, call, first_boot, gateways, run_machine, running_lab, until
 from bench.figure import Figure
-from lab import calls, clients
+from lab import clients
 from lab import up as job
 from lab.clients import Client
 
 ROUNDS = 5
 EMPTY = "#cloud-config\n{}\n"
-# On a busy machine cloud-init is gone before its last words are on the console: systemd's word is as good.
-FINISHED = re.compile(r"Cloud-init v\. \S+ finished at|cloud-init-main\.service: Deactivated successfully")
 # A stock client asks again only after 5 s; this one at every look, so that the figure is the gateway's.
 ASK_SECONDS = 0.1
 LOOK_SECONDS = 0.02  # a look starts a process, on a machine that has a boot to do
@@ -43,7 +40,7 @@ def _replaced_gateway(environment: Mapping[str, str], client: Client) -> float:
     standby = next(row for row in gateways(environment).values() if not row["serving"])
     known = {boot.id for boot in boots()}
     call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[standby["instance_id"]])
-    began = until(lambda: _began(lambda name: name not in known), "a replacement")
+    began = until(lambda: next((boot.began for boot in boots() if boot.id not in known), None), "a replacement")
     way, endpoint = str(standby["way_public_key"]), f"{standby['public_address']}:{_port(client, standby)}"
     while True:
         client.run("wg", "set", client.interface, "peer", way, "remove")
@@ -59,11 +56,6 @@ def _replaced_gateway(environment: Mapping[str, str], client: Client) -> float:
             raise TimeoutError("no handshake with the replacement within 120 s")
 
 
-def _began(wanted: Callable[[str], bool]) -> float | None:
-    """When the machine that is wanted was started (time.monotonic)."""
-    return next((boot.began for boot in boots() if wanted(boot.id)), None)
-
-
 def _wait_until_registered(environment: Mapping[str, str], slot: str, before: str) -> None:
     until(lambda: gateways(environment)[slot]["instance_id"] != before or None, "the replacement registers")
 
@@ -76,8 +68,7 @@ def _port(client: Client, gateway: Mapping[str, object]) -> str:
 def _empty_machine(environment: Mapping[str, str]) -> float:
     """The same image and type, in the first gateway's subnet, with nothing to do."""
     instance = run_machine(environment, EMPTY)
-    began = until(lambda: _began(lambda machine: machine == instance), "its start")
-    until(lambda: FINISHED.search(calls.console(instance)), "the end of its cloud-init")
+    began = first_boot(instance)
     seconds = time.monotonic() - began
     call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[instance])
     return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from lab.watched import Boot
 # boto3 is not typed; measures take documents as they come.
 Document = dict[str, object]
 T = TypeVar("T")
+# On a busy machine cloud-init is gone before its last words are on the console: systemd's word is as good.
+_FINISHED = re.compile(r"Cloud-init v\. \S+ finished at|cloud-init-main\.service: Deactivated successfully")
 
 
 @contextmanager
@@ -80,6 +83,15 @@ def gateways(environment: Mapping[str, str]) -> dict[str, Mapping[str, object]]:
 
 def boots() -> tuple[Boot, ...]:
     return calls.status().machines
+
+
+def first_boot(instance: str) -> float:
+    """Waits for the end of its cloud-init; gives when the machine was started (time.monotonic)."""
+    began = until(
+        lambda: next((boot.began for boot in boots() if boot.id == instance), None), f"the start of {instance}"
+    )
+    until(lambda: _FINISHED.search(calls.console(instance)), "the end of its cloud-init")
+    return began
 
 
 def until(find: Callable[[], T | None], what: str, seconds: float = 90) -> T:

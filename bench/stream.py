@@ -11,8 +11,8 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import cast
 
-from bench.boot import EMPTY, FINISHED
-from bench.cloud import Document, api, call, gateway_interface, run_machine, running_lab, until
+from bench.boot import EMPTY
+from bench.cloud import Document, api, call, first_boot, gateway_interface, run_machine, running_lab, until
 from bench.figure import Figure
 from lab import calls, clients
 from lab import up as job
@@ -117,7 +117,7 @@ def _bare(environment: Mapping[str, str], client: Client) -> Generator[None]:
     made = call(ec2, "AllocateAddress", Domain="vpc")
     until(lambda: associated(environment, instance, str(made["AllocationId"])), "a public address")
     # Its namespace is there with the machine; and its boot shall not run beside the measure.
-    until(lambda: FINISHED.search(calls.console(instance)), "the end of its cloud-init")
+    first_boot(instance)
     namespace = calls.namespace(instance)
     public = {
         where: _tunnel(name, where) for name, where in ((f"bg-{MARK}", namespace), (f"bc-{MARK}", client.namespace))
