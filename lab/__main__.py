@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -158,8 +158,16 @@ def _between(least: float, most: float) -> Callable[[str], float]:
     return read
 
 
+class _Parser(argparse.ArgumentParser):
+    """Bad usage is one line, as with the command."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"{message} ({self.prog} --help)")
+        raise SystemExit(2)
+
+
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="lab", description=__doc__)
+    found = _Parser(prog="python -m lab", description=__doc__)
     commands = found.add_subparsers(required=True)
     for name, run, text in (
         ("up", up, "start the lab and do the main job"),
@@ -197,12 +205,16 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+def _say(line: str) -> None:
+    Console(stderr=True, highlight=False).print(f"[red]lab:[/] {escape(line)}", soft_wrap=True)
+
+
 def main() -> int:
     words = parser().parse_args()
     try:
         words.run(words)
     except LabError as error:
-        Console(stderr=True, highlight=False).print(f"[red]lab:[/] {escape(str(error))}", soft_wrap=True)
+        _say(str(error))
         return error.code
     except KeyboardInterrupt:
         return 130

@@ -42,8 +42,18 @@ _PROFILES = "[default]\naws_access_key_id = x\n"
         ({"AWS_CONFIG_FILE": "folder"}, {}, "no AWS credentials found; sign in"),
         ({"AWS_REGION": "", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}, {}, "set AWS_REGION"),
         ({"AWS_REGION": "../x", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}, {}, "Set AWS_REGION"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, {}, "mend AWS_ENDPOINT_URL"),
     ],
-    ids=["none", "unknown profile", "half a profile", "a broken file", "a folder", "no region", "no such region"],
+    ids=[
+        "none",
+        "unknown profile",
+        "half a profile",
+        "a broken file",
+        "a folder",
+        "no region",
+        "no such region",
+        "no URL",
+    ],
 )
 def test_who_is_not_signed_in_is_told_how_to(cloud, monkeypatch, tmp_path, settings, files, says):  # noqa: F811
     lay_files(tmp_path)

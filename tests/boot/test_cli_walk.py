@@ -13,6 +13,8 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto.core.utils import utcnow
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
@@ -317,6 +319,24 @@ def test_a_machine_is_ended_through_its_group_which_starts_another(cloud):
     assert facts("gateway", "roll", "--slot", "b")["replaced"][0]["slot"] == "b"
     [new] = machines()
     assert new != old
+
+
+def test_a_machine_that_is_gone_and_has_no_successor_is_refused_with_what_to_do(cloud, monkeypatch):
+    gateways_are_up(cloud.registry, int(time.time()), applied={})
+    call = BaseClient._make_api_call
+
+    def answered(self, operation, arguments):
+        if operation != "TerminateInstanceInAutoScalingGroup":
+            return call(self, operation, arguments)
+        message = f"Instance Id not found - No managed instance found for instance ID: {arguments['InstanceId']}"
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseClient, "_make_api_call", answered)
+        result = run("gateway", "roll", "--slot", "b")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1)
+    assert "its successor has not registered" in result.stderr
+    assert "get-console-output" in result.stderr
 
 
 def test_the_images_pin_moves_to_the_newest_that_debian_publishes(cloud):

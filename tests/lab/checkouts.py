@@ -7,13 +7,17 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.machines.cgroups import group_name, unified_root
+from userdata.agent_archive import build_agent_archive
 
 ROOT = Path(__file__).parents[2]
+# What the labs of this run booted, the latest last: each test says it.
+BOOTED: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Checkout:
         process = self.lab(*words)
         said, _ = process.communicate(timeout=240)
         assert process.returncode == 0, said
+        if words[0] == "up":
+            assert_own_agent(self.path / ".lab" / "report.json")
         return said
 
     def log(self, name: str) -> list[dict[str, Any]]:
@@ -54,6 +60,15 @@ class Checkout:
             *(line for line in mounts if str(self.path / ".lab") in line),
             *map(str, files), *processes(str(self.path), f"twl{self.mark}", f"-{self.mark}", group.name),
         ]  # fmt: skip
+
+
+def assert_own_agent(report: Path) -> None:
+    """A lab that booted another agent than this code's could turn a test green."""
+    found = json.loads(report.read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        ours = build_agent_archive(Path(folder) / "agent.pyz").sha256
+    assert found["agent_sha256"] == ours, "the lab booted another agent than this code's"
+    BOOTED.append(f"commit {found['commit']}, agent {ours[:16]}")
 
 
 def processes(*words: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from lab import calls, clients, deploy, life
 from lab import up as job
 from lab.clients import Client
 from lab.paths import CONTROL, REPORT
-from tests.lab.checkouts import Checkout, copied
-from userdata.agent_archive import build_agent_archive
+from tests.lab.checkouts import BOOTED, Checkout, assert_own_agent, copied
 
 
 @dataclass(frozen=True)
@@ -54,19 +53,28 @@ class RunningLab:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+def lab() -> Iterator[RunningLab]:
     """Up from nothing; a lab that was there before is not used: a stale one could turn a test green."""
     life.down()
     life.start_daemon()
     try:
         job.main_job(Console(quiet=True), move_seconds=0.2, conflicts=0.05)
-        report = json.loads(REPORT.read_text())
-        ours = build_agent_archive(tmp_path_factory.mktemp("agent") / "agent.pyz")
-        assert report["agent_sha256"] == ours.sha256, "the lab booted another agent than this code's"
-        print(f"lab: commit {report['commit']}, agent {report['agent_sha256'][:16]}")
-        yield RunningLab(report, calls.environment())
+        assert_own_agent(REPORT)
+        yield RunningLab(json.loads(REPORT.read_text()), calls.environment())
     finally:
         life.down()
+
+
+@pytest.fixture(autouse=True)
+def _each_test_says_what_it_booted(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    yield
+    if BOOTED:
+        record_property("booted", BOOTED[-1])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for booted in dict.fromkeys(BOOTED):
+        terminalreporter.write_line(f"the lab booted {booted}")
 
 
 @pytest.fixture

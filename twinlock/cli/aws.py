@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParserError  # pyright: ignore[reportMissin
 from twinlock.cli import strangers
 from twinlock.registry.aws_errors import code_of, explained
 from twinlock.registry.dynamodb import DynamoDB, DynamoTable
-from twinlock.registry.errors import Corrupt, Refused
+from twinlock.registry.errors import Corrupt, NotSignedIn, Refused
 from twinlock.registry.kms import Kms, KmsEnvelope
 from twinlock.registry.model import Actor
 from twinlock.registry.store import Registry
@@ -81,9 +81,18 @@ class AwsEnvironment:
     def terminate(self, instance_id: str) -> None:
         client = cast(Groups, self.session.client("autoscaling", region_name=self.region, config=_CONFIG))
         with translated(f"instance {instance_id}"):
-            client.terminate_instance_in_auto_scaling_group(
-                InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
-            )
+            try:
+                client.terminate_instance_in_auto_scaling_group(
+                    InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
+                )
+            except ClientError as exc:
+                if code_of(exc) != "ValidationError":
+                    raise
+                raise Refused(
+                    f"instance {instance_id} is no machine of a group any more, and its successor has not registered: "
+                    "wait two minutes; then read the new one's console (aws ec2 get-console-output), end that one in "
+                    "its autoscaling group, and roll again"
+                ) from exc
 
 
 def open_aws(name: str) -> AwsEnvironment:
@@ -155,3 +164,7 @@ def translated(where: str) -> Generator[None]:
         yield
     except (BotoCoreError, ClientError, ResponseParserError) as exc:
         raise explained(exc, where) from exc
+    except ValueError as exc:  # botocore's own word for a setting that is no URL
+        if not str(exc).startswith("Invalid endpoint"):
+            raise
+        raise NotSignedIn(f"{where}: {exc}; mend AWS_ENDPOINT_URL") from exc

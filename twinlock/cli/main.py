@@ -66,8 +66,8 @@ def _ended(exc: Exception, line: str, code: int) -> typer.Exit:
 def _usage(exc: Exception) -> str:
     """Typer's own words, and where to read on."""
     told = exc.format_message() if isinstance(exc, typer.BadParameter) else str(exc)
-    where: object = getattr(exc, "ctx", None)
-    return f"{told.rstrip('.')} ({where.command_path} --help)" if isinstance(where, typer.Context) else told
+    where: object = getattr(getattr(exc, "ctx", None), "command_path", None)
+    return told.replace("Value error, ", "").rstrip(".") + (f" ({where} --help)" if where else "")
 
 
 app = typer.Typer(
