@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from bench.cloud import api, boots, call, first_boot, gateways, run_machine, running_lab, until
+from bench.cloud import LOOK_SECONDS, api, boots, call, first_boot, gateways, run_machine, running_lab, until
 from bench.figure import Figure
 from lab import clients
 from lab import up as job
@@ -15,7 +15,6 @@ ROUNDS = 5
 EMPTY = "#cloud-config\n{}\n"
 # A stock client asks again only after 5 s; this one at every look, so that the figure is the gateway's.
 ASK_SECONDS = 0.1
-LOOK_SECONDS = 0.02  # a look starts a process, on a machine that has a boot to do
 
 
 def measure() -> list[Figure]:

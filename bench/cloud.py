@@ -18,6 +18,8 @@ from lab.watched import Boot
 # boto3 is not typed; measures take documents as they come.
 Document = dict[str, object]
 T = TypeVar("T")
+# Between two looks for a handshake: each starts a process, on a machine that is to do what is measured.
+LOOK_SECONDS = 0.02
 # On a busy machine cloud-init is gone before its last words are on the console: systemd's word is as good.
 _FINISHED = re.compile(r"Cloud-init v\. \S+ finished at|cloud-init-main\.service: Deactivated successfully")
 

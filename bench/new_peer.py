@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.cloud import gateways, running_lab, until
+from bench.cloud import LOOK_SECONDS, gateways, running_lab, until
 from bench.figure import Figure
 from bench.numbered import PACKETS_A_SECOND, Stream
 from lab import calls, clients
@@ -70,6 +70,7 @@ def _one(environment: Mapping[str, str], prober: Client, name: str) -> float:
                 seconds = time.monotonic() - approved
                 prober.run("wg", "set", prober.interface, "peer", way, "remove")
                 return seconds
+            time.sleep(LOOK_SECONDS)
     raise TimeoutError(f"{name} was approved and got no handshake within 60 s")
 
 
