@@ -52,13 +52,14 @@ def test_what_is_no_stack_file_is_told_before_anything_starts(tmp_path: Path, na
 def test_a_new_environment_is_a_comment_and_a_finding_fails_it(tmp_path: Path):
     with cloud(tmp_path) as made:
         folder = project(tmp_path / "project", "dev", config())
-        levels = ("--policy-pack", str(ROOT / "policies"), "--policy-config", str(ROOT / "policies" / "dev.json"))
-        done = preview(made, folder, "--markdown", *levels)
+        pack = ("--policy-pack", str(ROOT / "policies"))  # with the levels that its folder has for dev
+        (tmp_path / "strict.json").write_text("{}")
+        done = preview(made, folder, "--markdown", *pack)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("<!-- twinlock preview dev -->\n### Twinlock `dev`: ")
         assert "to create" in done.stdout and "| create | `twinlock-dev-data` | Bucket |" in done.stdout
         assert "- advisory `deletion-protection`: twinlock-dev-data holds data" in done.stdout
-        refused = preview(made, folder, "--markdown", *levels[:2])
+        refused = preview(made, folder, "--markdown", *pack, "--policy-config", str(tmp_path / "strict.json"))
         assert refused.returncode == 1 and "Traceback" not in refused.stderr
         assert "the preview failed" in refused.stdout and "- mandatory `deletion-protection`" in refused.stdout
         (folder / "Pulumi.dev.yaml").write_text("config:\n  aws:region: mars\n")

@@ -25,7 +25,7 @@ exit "$CODE"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    for path, text in (("bin/gh", GH), (".venv/bin/python", TWINLOCK)):
+    for path, text in (("bin/gh", GH), ("bin/pulumi", GH), (".venv/bin/python", TWINLOCK)):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
         (tmp_path / path).chmod(0o755)
@@ -59,6 +59,14 @@ def test_drift_opens_one_issue_and_says_more_in_it_the_next_night(place: Path):
     assert (code, calls[1:]) == (0, ["issue create --title Drift in prod --body-file drift.md"])
     code, calls = run(place, "drift.yml", "drift", "issue", FOUND="12")
     assert (code, calls[1:]) == (0, ["issue comment 12 --body-file drift.md"])
+
+
+def test_a_deployment_takes_the_levels_that_its_environment_has(place: Path):
+    (place / "policies").mkdir()
+    (place / "policies" / "dev.json").write_text("{}")
+    assert run(place, "deploy.yml", "up", "up") == (0, ["up --yes --stack prod --policy-pack policies"])
+    _, [called] = run(place, "deploy.yml", "up", "up", STACK="dev")
+    assert called == "up --yes --stack dev --policy-pack policies --policy-pack-config policies/dev.json"
 
 
 def test_a_pull_request_has_one_comment_for_each_stack(place: Path):

@@ -24,7 +24,12 @@ StackFileOption = Annotated[
     Path | None, typer.Option("--file", help="The stack file. Default: Pulumi.ENVIRONMENT.yaml here.")
 ]
 PolicyPack = Annotated[Path | None, typer.Option("--policy-pack", help="The folder of a policy pack.")]
-PolicyConfig = Annotated[Path | None, typer.Option("--policy-config", help="Levels of the pack's rules.")]
+PolicyConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy-config", help="Levels of the pack's rules. Default: ENVIRONMENT.json in its folder, if any."
+    ),
+]
 
 
 @contextmanager
@@ -60,7 +65,8 @@ def preview(
     with opened(file or Path(f"Pulumi.{name}.yaml"), name) as (automation, wanted):
         from twinlock.automation import AutomationError, Wishes
 
-        operation = automation.start("preview", wanted, Wishes(policy_pack=policy_pack, policy_config=policy_config))
+        levels = policy_config or _levels(policy_pack, name)
+        operation = automation.start("preview", wanted, Wishes(policy_pack=policy_pack, policy_config=levels))
         failure = ""
         try:
             found = operation.result()
@@ -74,6 +80,12 @@ def preview(
         show(found)
     if failure:
         raise RegistryError(f"the preview of {name} failed: {failure}")
+
+
+def _levels(pack: Path | None, environment: str) -> Path | None:
+    """What a development environment may be without."""
+    found = None if pack is None else pack / f"{environment}.json"
+    return found if found is not None and found.is_file() else None
 
 
 def show(found: Report) -> None:
