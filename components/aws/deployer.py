@@ -76,6 +76,8 @@ _BUCKET_MADE = (
 )  # fmt: skip
 _BUCKET_ENDED = ("DeleteBucket", "ListBucketVersions")
 _OBJECT_ENDED = ("DeleteObject", "DeleteObjectVersion")
+# More buckets than this are named by a pattern, because a managed policy would not hold them.
+_NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,15 @@ class Place:
     @property
     def name(self) -> str:
         return f"twinlock-{self.settings.environment}"
+
+    @property
+    def gateway(self) -> str:
+        """The name of any slot's role, profile and group. A slot is one letter: no other environment's are meant."""
+        return f"{self.name}-gateway-?"
+
+    def bucket(self, short: str) -> str:
+        """Its ARN whatever the environment's random suffix, which has eight characters."""
+        return f"arn:aws:s3:::{bucket_name(self.settings.environment, short, '?' * 8)}"
 
     @property
     def own(self) -> Condition:
@@ -123,9 +134,9 @@ def boundary(settings: Settings, account: str) -> Document:
         service_secret_arn=secrets,
         way_secret_arn=secrets,
         key_arn=place.arn("kms", "key/*"),
-        agent_bucket_arn=f"arn:aws:s3:::{bucket_name(settings.environment, 'agent', '*')}",
+        agent_bucket_arn=place.bucket("agent"),
         storage_prefix_list="*",
-        group_names=(f"{place.name}-gateway-*",),
+        group_names=(place.gateway,),
     )
     return permissions.written(permissions.gateway(most))
 
@@ -188,7 +199,7 @@ def _by_template(place: Place) -> Condition:
 def _groups(place: Place) -> list[Statement]:
     changes = ("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "CreateOrUpdateTags",
                "DeleteTags")  # fmt: skip
-    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.name}-gateway-*")
+    group = place.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{place.gateway}")
     reads = ("AutoScalingGroups", "ScalingActivities", "WarmPool", "Tags")
     return [
         _may("SeeGroups", "autoscaling", [f"Describe{each}" for each in reads], ["*"]),
@@ -202,14 +213,14 @@ def _data(place: Place) -> list[Statement]:
 
 def _buckets(place: Place) -> list[Statement]:
     storage = place.settings.storage
-    bucket = f"arn:aws:s3:::{place.name}-*"
-    agent = f"arn:aws:s3:::{bucket_name(place.settings.environment, 'agent', '*')}"
-    ends = agent if storage.protect else bucket
+    agent = place.bucket("agent")
+    every = [agent, *map(place.bucket, storage.buckets)] if len(storage.buckets) <= _NAMED else [place.bucket("*")]
+    ends = [agent] if storage.protect else every
     files = ("GetObject", "GetObjectTagging", "PutObject", "PutObjectTagging")
     statements = [
-        _may("Buckets", "s3", [*_BUCKET_READ, *_BUCKET_MADE], [bucket]),
-        _may("EndBuckets", "s3", _BUCKET_ENDED, [ends]),
-        _may("EndObjects", "s3", _OBJECT_ENDED, [f"{ends}/*"]),
+        _may("Buckets", "s3", [*_BUCKET_READ, *_BUCKET_MADE], every),
+        _may("EndBuckets", "s3", _BUCKET_ENDED, ends),
+        _may("EndObjects", "s3", _OBJECT_ENDED, [f"{arn}/*" for arn in ends]),
         _may("Agent", "s3", files, [f"{agent}/agent/*"]),
     ]
     if storage.existing:
@@ -278,8 +289,8 @@ def _parameters(place: Place) -> list[Statement]:
 
 
 def _roles(place: Place) -> list[Statement]:
-    role = place.arn("iam", f"role/{place.name}-gateway-*", region=False)
-    profile = place.arn("iam", f"instance-profile/{place.name}-gateway-*", region=False)
+    role = place.arn("iam", f"role/{place.gateway}", region=False)
+    profile = place.arn("iam", f"instance-profile/{place.gateway}", region=False)
     people = [
         place.arn("iam", f"policy/{place.name}-{who}", region=False) for who in ("reader", "enroller", "approver")
     ]
