@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.paths import ROOT
 from policies.exceptions import EXCEPTIONS, exempt
 from policies.judge import RULES, STACK_RULES, judge, judge_stack
 from policies.leaks import found
@@ -117,6 +119,14 @@ def test_what_the_cloud_fills_in_by_itself_is_no_choice_of_the_stack():
 def test_every_rule_has_samples_right_and_wrong():
     assert set(samples.GOOD) == set(samples.BAD) == set(BY_NAME)
     assert set(samples.GOOD_STACKS) == set(samples.BAD_STACKS) == set(STACK_BY_NAME)
+
+
+def test_the_levels_of_an_environment_name_rules_that_there_are():
+    """The engine takes a mistyped name for another rule, and stops what was meant to be advice."""
+    for file in (ROOT / "policies").glob("*.json"):
+        levels = json.loads(file.read_text())
+        assert set(levels) <= {*BY_NAME, *STACK_BY_NAME}, file.name
+        assert set(levels.values()) <= {"advisory", "mandatory", "disabled"}, file.name
 
 
 def test_every_rule_names_the_controls_that_it_restates():
