@@ -31,7 +31,7 @@ from twinlock.registry.definition import (
     definition_to_json,
 )
 from twinlock.registry.dynamodb import DynamoTable, decode, encode
-from twinlock.registry.errors import Corrupt, Refused, Unavailable
+from twinlock.registry.errors import Corrupt, NotSignedIn, Refused, Unavailable
 from twinlock.registry.ground import Clock, check_name
 from twinlock.registry.model import Peer
 from twinlock.registry.public_key import check_public_key
@@ -288,11 +288,11 @@ def test_a_transaction_in_progress_is_asked_again_under_the_same_token():
     ("error", "kind", "says"),
     [
         (failed("AccessDeniedException"), Refused, "ask for the role"),
-        (failed("ExpiredTokenException"), Unavailable, "sign in again"),
-        (failed("UnrecognizedClientException"), Unavailable, "does not know these credentials"),
+        (failed("ExpiredTokenException"), NotSignedIn, "sign in again"),
+        (failed("UnrecognizedClientException"), NotSignedIn, "does not know these credentials"),
         (failed("ResourceNotFoundException"), Unavailable, "no such table"),
         (failed("InternalServerError"), Unavailable, "why not"),
-        (NoCredentialsError(), Unavailable, "AWS_PROFILE"),
+        (NoCredentialsError(), NotSignedIn, "AWS_PROFILE"),
         (EndpointConnectionError(endpoint_url="https://x"), Unavailable, "can't be reached"),
         (ResponseParserError("<html>"), Unavailable, "is not AWS"),
     ],
