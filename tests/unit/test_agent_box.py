@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
@@ -86,13 +87,28 @@ def test_a_revoked_peer_is_gone_from_both_interfaces_and_its_connections_end():
     assert machine.conntrack == set()
 
 
+def test_hundreds_that_expire_at_once_are_shut_out_by_as_few_commands_as_one():
+    addresses = [f"10.100.1.{low}" for low in range(1, 251)]
+    keys = [b64encode(number.to_bytes(32)).decode() for number in range(1000, 1250)]
+    many = [peer(f"job{n}", key, address) for n, (key, address) in enumerate(zip(keys, addresses, strict=True))]
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(*many), NOW, "a"))
+    assert len(machine.served) == 251
+    machine.conntrack.update(addresses)
+    machine.asked.clear()
+    box.reconcile(desired(state(), NOW, "a"))
+    assert machine.conntrack == set()
+    assert len([words for words in machine.asked if words[0] == "conntrack"]) == 1
+
+
 def test_the_firewall_closes_before_the_tunnel_goes():
     machine = Machine()
     box = _box(machine)
     box.reconcile(desired(state(peer()), NOW, "a"))
     machine.asked.clear()
     box.reconcile(desired(state(), NOW, "a"))
-    assert [words[:2] for words in machine.asked] == [("nft", "-j"), ("wg", "set"), ("conntrack", "-D")]
+    assert [words[:2] for words in machine.asked] == [("nft", "-j"), ("wg", "set"), ("conntrack", "-R")]
 
 
 def test_a_peer_expires_by_time_alone():

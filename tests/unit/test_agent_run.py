@@ -33,7 +33,7 @@ from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import load, save
-from twinlock.agent.wg import Wg
+from twinlock.agent.wg import SetPeer, Wg
 from twinlock.registry.errors import Corrupt, Unavailable
 from twinlock.registry.kms import KmsEnvelope
 from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
@@ -328,6 +328,21 @@ def test_when_no_gateway_is_left_the_next_one_calls_the_ways_that_its_slot_had(s
     }
     _turn(stage, gateway, 30)
     assert stage.table.kept["r"], "not forgotten before the client would have knocked by itself"
+
+
+def test_a_remembered_way_does_not_bring_back_a_peer_that_is_revoked_meanwhile(stage, monkeypatch):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+
+    def revoked_meanwhile(way, now):
+        stage.table.peers.clear()
+        stage.table.change("ann")
+        gateway.follower.follow_once()
+        return [SetPeer(public_key=ANN, endpoint="198.51.100.2:29112", keepalive=25)]
+
+    monkeypatch.setattr(gateway.server._ways, "calls", revoked_meanwhile)
+    gateway.server.beat()
+    assert ANN not in stage.machine.peers["wg-way"]
 
 
 def test_whoever_lost_the_lease_lets_go_of_every_client(stage):

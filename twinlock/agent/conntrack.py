@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from twinlock.agent.command import Run, run
-from twinlock.agent.errors import CommandFailed
 
 
 class Conntrack:
@@ -17,11 +16,6 @@ class Conntrack:
         return self._run(("conntrack", "-L", "-p", "tcp", "--state", "ESTABLISHED"), "")
 
     def cut(self, addresses: Iterable[str]) -> None:
-        """Deletes every connection that one of these began."""
-        for address in addresses:
-            try:
-                self._run(("conntrack", "-D", "-s", address), "")
-            except CommandFailed as exc:
-                # conntrack ends with 1 when there was nothing to delete.
-                if "0 flow entries" not in str(exc):
-                    raise
+        """Deletes every connection that one of these began, in one process however many they are."""
+        if lines := "".join(f"-D -s {address}\n" for address in addresses):
+            self._run(("conntrack", "-R", "-"), lines)

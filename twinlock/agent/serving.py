@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
@@ -24,7 +24,7 @@ from twinlock.agent.rotation import carrying
 from twinlock.agent.shared import Shared
 from twinlock.agent.ways import WayBook
 from twinlock.agent.wellness import Wellness
-from twinlock.agent.wg import TunnelPeer
+from twinlock.agent.wg import SetPeer, TunnelPeer
 
 _log = logging.getLogger(__name__)
 
@@ -187,9 +187,16 @@ class Serving:
         if want is not None:
             self._ways.learn(want.peers)
         self._shared.ends = self._ways.ends(way, now)
-        self._out.box.wg.set_peers(WAY, self._ways.calls(way, now))
+        self._call_remembered(self._ways.calls(way, now))
         for ways in self._ways.news(way, now):
             self._out.say(ways)
+
+    def _call_remembered(self, calls: Sequence[SetPeer]) -> None:
+        """Ways that were open once. `wg set` would bring back whom the follower has removed since the look."""
+        with self._shared.lock:
+            want = self._shared.want
+            known = [call for call in calls if want is not None and call.public_key in want.peers]
+            self._out.box.wg.set_peers(WAY, known)
 
     def _call(self, way: Mapping[str, TunnelPeer], service: Mapping[str, TunnelPeer]) -> int:
         with self._shared.lock:
