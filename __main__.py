@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pulumi
+import gc
 
-from components import settings
-from components.aws.environment import Environment
-from components.errors import ProgramError
-from components.plan import plan
+# Before the imports: a program lives for seconds, and looking for cycles among the SDK's classes is a tenth of them.
+gc.disable()
+
+import pulumi  # noqa: E402
+
+from components import settings  # noqa: E402
+from components.aws.environment import Environment  # noqa: E402
+from components.errors import ProgramError  # noqa: E402
+from components.plan import plan  # noqa: E402
 
 
 def main() -> None:

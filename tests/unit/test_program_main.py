@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import runpy
 from pathlib import Path
@@ -15,6 +16,13 @@ from components.errors import SettingsError
 from tests.unit.program_build import CONFIG, Recording, changed
 
 PROGRAM = str(Path(__file__).parents[2] / "__main__.py")
+
+
+@pytest.fixture(autouse=True)
+def _collecting():
+    """The program stops the collector of its own process, which here is that of all tests."""
+    yield
+    gc.enable()
 
 
 def configure(config: dict[str, object]) -> Recording:
@@ -44,3 +52,11 @@ def test_a_wrong_configuration_ends_in_one_message_before_any_resource():
     with pytest.raises(pulumi.RunError, match=r"twinlock:tunnel\.mtu = 900"):
         runpy.run_path(PROGRAM)
     assert not [made for made in recording.made if made.custom]
+
+
+def test_the_program_spends_no_time_on_looking_for_cycles():
+    configure(changed(tunnel={"mtu": 900}))
+    assert gc.isenabled()
+    with pytest.raises(pulumi.RunError):
+        runpy.run_path(PROGRAM)
+    assert not gc.isenabled()
