@@ -78,6 +78,7 @@ class Launcher:
             | self.addresses.handlers()
             | self.room.handlers(),
             "autoscaling": groups.handlers() | hooks.handlers(),
+            "secretsmanager": self.room.secret_handlers(),
             "service-quotas": QuotaApi(self._quotas, region, account).handlers(),
         }
         self._thread = threading.Thread(target=self._run, name="launcher", daemon=True)

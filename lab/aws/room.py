@@ -8,6 +8,7 @@ and one of a customer's own for its `MaxEntries`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from functools import partial
 
@@ -34,6 +35,20 @@ class RoomApi:
             "AuthorizeSecurityGroupIngress": partial(self._allow, "AuthorizeSecurityGroupIngress", False),
             "AuthorizeSecurityGroupEgress": partial(self._allow, "AuthorizeSecurityGroupEgress", True),
         }  # fmt: skip
+
+    def secret_handlers(self) -> dict[str, Handler]:
+        return {"CreateSecret": self._secret}
+
+    def _secret(self, asked: Document) -> Result:
+        """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html: the name is taken until
+        the recovery window ends. moto says that the secret is there."""
+        held: Document = {}
+        with contextlib.suppress(Refused):
+            held = self._backend("secretsmanager", "DescribeSecret", {"SecretId": text(asked, "Name")})
+        if held.get("DeletedDate"):
+            told = "a secret with this name is already scheduled for deletion"
+            raise Refused("InvalidRequestException", f"You can't create this secret because {told}.")
+        return dict(self._backend("secretsmanager", "CreateSecret", asked))
 
     def _few(self, action: str, listing: str, what: str, code: str, asked: Document) -> Result:
         with self._lock:

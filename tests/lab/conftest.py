@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,10 @@ def lab() -> Iterator[RunningLab]:
 
 
 @pytest.fixture(autouse=True)
-def _each_test_says_what_it_booted(record_property: Callable[[str, object], None]) -> Iterator[None]:
+def _each_test_says_what_it_booted(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if BOOTED:
-        record_property("booted", BOOTED[-1])
+        request.node.user_properties.append(("booted", BOOTED[-1]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,6 +8,7 @@ from moto import mock_aws
 from lab.aws.launcher_values import Refused
 from lab.aws.room import RULES
 from tests.unit.lab_account import Account
+from twinlock.automation.mends import mend
 
 
 @pytest.fixture
@@ -73,3 +74,12 @@ def test_a_prefix_list_of_ones_own_counts_for_all_that_it_may_hold(account):
     allow(account, one, PrefixListIds=own)
     with pytest.raises(Refused, match="RulesPerSecurityGroupLimitExceeded"):
         allow(account, one, IpRanges=ranges(1, first=RULES))
+
+
+def test_the_name_of_a_deleted_secret_is_taken_until_its_recovery_window_ends(account):
+    """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html"""
+    account.ask("secretsmanager", "CreateSecret", Name="twinlock/dev/service")
+    account.ask("secretsmanager", "DeleteSecret", SecretId="twinlock/dev/service", RecoveryWindowInDays=30)
+    with pytest.raises(Refused, match="scheduled for deletion") as refused:
+        account.ask("secretsmanager", "CreateSecret", Name="twinlock/dev/service")
+    assert "restore" in mend(str(refused.value))

@@ -16,7 +16,7 @@ from twinlock.cli.gateway_switch import switch, switch_target
 from twinlock.cli.health import GatewayHealth, health
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName, chosen, duration
 
-app = typer.Typer(no_args_is_help=True, help="List and replace gateways.")
+app = typer.Typer(no_args_is_help=True, help="List, switch, rotate and replace gateways.")
 SHOWN = 20  # names of peers
 COLUMNS = ("SLOT", "ZONE", "INSTANCE", "PUBLIC ADDRESS", "ROLE", "UP", "STATE")
 
