@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -52,7 +53,7 @@ def stage(tmp_path):
 def _round(stage, seconds: float = 20.0) -> bool:
     stage.at += seconds
     stage.identities.read()
-    return stage.identities.apply(PEERS)
+    return stage.identities.apply(PEERS, nullcontext())
 
 
 def test_the_old_identity_is_served_until_the_window_ends_and_never_without_the_new_one():
@@ -102,10 +103,31 @@ def test_a_look_from_before_the_end_of_a_rotation_sends_nobody_to_the_side_that_
     stage.machine.peers["wg-service2"][ANN]["handshake"] = str(NOW)
     stage.wg.peers(SERVICE)
     stage.at = NOW + 101.0
-    assert stage.identities.apply(PEERS), "the follower ends it between a look and what follows from that look"
+    ended = stage.identities.apply(PEERS, nullcontext())
+    assert ended, "the follower ends it between a look and what follows from that look"
     stage.machine.transactions.clear()
     stage.identities.settle(PEERS)
     assert not [command for commands in stage.machine.transactions for command in commands]
+
+
+def test_sides_change_while_nobody_else_changes_the_box_and_keys_are_asked_for_before(stage):
+    sides: list[set[str]] = []
+
+    @contextmanager
+    def alone():
+        sides.append(set(stage.machine.keyed))
+        asked = len(stage.table.reads)
+        yield
+        assert len(stage.table.reads) == asked, "whoever calls clients waits for no registry"
+        sides.append(set(stage.machine.keyed))
+
+    _round(stage)
+    stage.table.rotated["service"] = rotation(1, NOW + 3600)
+    stage.at += 20
+    stage.identities.read()
+    assert stage.identities.apply(PEERS, alone())
+    before, after = sides
+    assert after - before == {"wg-service2"}
 
 
 def test_the_window_ends_the_old_identity_for_who_did_not_move(stage):
@@ -116,7 +138,7 @@ def test_the_window_ends_the_old_identity_for_who_did_not_move(stage):
     assert not _round(stage)
     stage.table.gone = True
     stage.at = NOW + 101.0
-    assert stage.identities.apply(PEERS), "also while the registry does not answer"
+    assert stage.identities.apply(PEERS, nullcontext()), "also while the registry does not answer"
     assert stage.machine.peers["wg-service"] == {}
     assert "wg-service" not in stage.machine.keyed
 

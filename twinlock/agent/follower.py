@@ -137,7 +137,7 @@ class Follower:
     def _rotate(self) -> None:
         """Other identities are another box: look at it anew, and tell it."""
         want = self._shared.want
-        if want is not None and self._out.identities.apply(want.peers):
+        if want is not None and self._out.identities.apply(want.peers, self._shared.lock):
             with self._shared.lock:
                 self._out.box.look()
             self._reporter.renew()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -78,9 +79,10 @@ class Identities:
         with self._lock:
             self._moved = None  # look again
 
-    def apply(self, peers: Peers) -> bool:
-        """What follows from the registry and the time. Whether other identities are served now than before."""
-        changed = [served for served in (self._service, self._way) if self._take(served)]
+    def apply(self, peers: Peers, alone: AbstractContextManager[object]) -> bool:
+        """What follows from the registry and the time; in `alone` nobody else changes the box. Whether other identities
+        are served now than before."""
+        changed = [served for served in (self._service, self._way) if self._take(served, alone)]
         if self._rotations is not None:
             for served in (self._service, self._way):
                 self._account(served, peers)
@@ -122,14 +124,14 @@ class Identities:
         """The side of the newest identity; without the registry's word the one that packets don't go to by default."""
         return served.numbers[-1] % 2 if served.numbers else 1
 
-    def _take(self, served: _Served) -> bool:
+    def _take(self, served: _Served, alone: AbstractContextManager[object]) -> bool:
         numbers = self._numbers(served)
         if numbers == served.numbers:
             return False
         changes = numbers != (0,) or len(self._wg.live(served.interface)) > 1
         keys = {number: served.keys.get(number) or self._key(served, number) for number in numbers} if changes else {}
         # At once: whoever settles in between would take the older side for the newest.
-        with self._lock:
+        with alone, self._lock:
             if changes:
                 self._serve(served, numbers, keys)
                 served.keys = keys
