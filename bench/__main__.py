@@ -75,12 +75,13 @@ def main() -> int:
         print(f"bench: no measure named {', '.join(unknown)}; there are {', '.join(MEASURES)}", file=sys.stderr)
         return 2
     console = Console()
+    measured = commit()  # before a picture or a figure is written
     figures: list[Figure] = []
     for name in wanted:
         with console.status(f"measuring {name} …"):
             figures += MEASURES[name]()
     kept = read() if sys.argv[1:] else {}
-    now = commit(), datetime.now(UTC).isoformat(timespec="seconds")
+    now = measured, datetime.now(UTC).isoformat(timespec="seconds")
     kept |= {figure.name: (figure, *now) for figure in figures}
     document = {
         name: {**asdict(figure), "value": figure.value, "holds": figure.holds, "commit": made, "at": at}
