@@ -1,8 +1,8 @@
 """A client's view of an outage: a packet through the tunnel each 20 ms, and when each answer came.
 
 Both directions are measured by themselves as well: when packets arrived outside, and when those arrived that outside
-sent on its own. `python -m lab.measure NAME` runs in the client's namespace until its standard input ends, and prints
-one JSON line; `Probe` starts and reads it.
+sent on its own. `python -m lab.measure NAME ADDRESS` runs in the client's namespace until its standard input ends, and
+prints one JSON line; `Probe` starts and reads it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Probe:
     def __init__(self, client: Client) -> None:
         self._name = f"{client.name}-{os.getpid()}-{next(_numbers)}"
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", client.namespace, PYTHON, "-m", "lab.measure", self._name],
+            ["ip", "netns", "exec", client.namespace, PYTHON, "-m", "lab.measure", self._name, client.address],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -107,13 +107,17 @@ def echo(namespace: str = "") -> Generator[None]:
         server.wait()
 
 
-def ask(name: str, until: TextIO) -> dict[str, object]:
-    """Sends and listens until `until` ends; a packet that can't even be sent is an unanswered one."""
+def ask(name: str, address: str, until: TextIO) -> dict[str, object]:
+    """Sends and listens until `until` ends; a packet that can't even be sent is an unanswered one.
+
+    From the client's address in the tunnel: a packet that took another way shall not count as answered.
+    """
     answers: list[float] = []
     pushed: list[float] = []
     sent = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         roomy(probe)
+        probe.bind((address, 0))
         probe.connect((ADDRESS, PORT))
         began = time.monotonic()
         while True:
@@ -145,4 +149,4 @@ def _try(probe: socket.socket, name: str) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(ask(sys.argv[1], sys.stdin)))
+    print(json.dumps(ask(sys.argv[1], sys.argv[2], sys.stdin)))
