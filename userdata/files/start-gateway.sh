@@ -4,9 +4,8 @@ set -eu
 # Without a reload, which costs a tenth of a boot: systemd reads a unit that it has not seen as it starts it.
 systemctl mask --quiet --no-reload --now ssh.service ssh.socket
 systemctl enable --quiet --no-reload twinlock-firewall.service twinlock-bootstrap.service twinlock-vrrp.service twinlock-probe-net.service twinlock-probe.service twinlock-agent.service
-systemctl start twinlock-firewall.service
+systemctl start --quiet twinlock-firewall.service
 sysctl --quiet --load=/etc/sysctl.d/90-twinlock.conf
-# Not waited for: a gateway that fails says so on its console and by a failed unit. Bootstrap and the agent, which peers
-# wait for, do not wait for the end of this stage, which is what the network's target waits for: the network is there.
-systemctl start --no-block --job-mode=ignore-dependencies twinlock-bootstrap.service twinlock-agent.service
-systemctl start --no-block twinlock-vrrp.service twinlock-probe.service
+# Not waited for: a gateway that fails says so on its console and by a failed unit. Nor do these, which peers wait for,
+# wait for the end of this stage, as the network's target does: the network is there. Bootstrap starts the others.
+systemctl start --quiet --no-block --job-mode=ignore-dependencies twinlock-bootstrap.service twinlock-agent.service
