@@ -234,6 +234,16 @@ def test_the_first_turns_make_the_box_equal_and_says_so(stage):
     assert (said.applied, said.serving, said.storage_prefixes) == ({"ml": 1, "ci": 0}, True, ("3.5.64.0/21",))
 
 
+def test_a_gateway_says_with_its_heartbeat_how_many_clients_hold_a_way_to_it(stage):
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    assert stage.table.records[-1].ways == 0, "none, and not unknown: a switch to it has to wait"
+    stage.opens_a_way()
+    gateway.server.beat()
+    _turn(stage, gateway, 6.0)
+    assert stage.table.records[-1].ways == 1
+
+
 def test_an_idle_turn_costs_one_small_read_and_a_lease(stage):
     gateway = stage.gateway()
     _turn(stage, gateway)

@@ -214,8 +214,9 @@ def test_what_this_version_never_writes_is_corrupt_and_not_empty(wire):
         decode({"attribute": wire})
 
 
-def test_a_gateway_record_comes_back_as_it_went():
-    record = gateway_record("a")
+@pytest.mark.parametrize("ways", [None, 0, 12])
+def test_a_gateway_record_comes_back_as_it_went(ways):
+    record = gateway_record("a", ways=ways)
     assert items.gateway_from(decode(encode(items.gateway_item(record)))) == record
 
 

@@ -85,6 +85,7 @@ def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
         applied={},
         storage_prefixes=(),
         serving=False,
+        ways=0,
     )
     save_record(record, around.state_folder)
     # From here on nothing is fetched: what a stock image needed is installed.

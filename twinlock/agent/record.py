@@ -39,4 +39,5 @@ def load_record(folder: Path) -> GatewayRecord:
         serving=False,
         strays=(),
         failing=(),
+        ways=0,
     )

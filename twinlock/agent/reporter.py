@@ -46,6 +46,7 @@ class Reporter:
             serving=news[2],
             strays=news[3],
             failing=news[4],
+            ways=self._shared.fresh,  # no news by itself: clients come and go all the time
         )
         self._out.registry.put_gateway(self._record)
         self._published = news

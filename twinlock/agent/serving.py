@@ -16,6 +16,7 @@ from twinlock.agent.checkup import Checked
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.flows import Flow, FlowMemory, FlowTeller, parse_flows, question
+from twinlock.agent.fresh import FreshWays
 from twinlock.agent.gate import set_gate
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.outside import Outside
@@ -44,7 +45,7 @@ class Serving:
         self._wake = wake  # the registry is to be asked for the lease at once
         self._wellness = wellness
         self._book = CallBook()
-        self._ways = WayBook(boot.slot)
+        self._ways, self._fresh = WayBook(boot.slot), FreshWays()
         self._teller, self._flows = FlowTeller(boot.slot), FlowMemory()
         self._orphans: tuple[Flow, ...] = ()
         self._ask_at: list[float] = []
@@ -187,6 +188,7 @@ class Serving:
         if want is not None:
             self._ways.learn(want.peers)
         self._shared.ends = self._ways.ends(way, now)
+        self._shared.fresh = self._fresh.count(way, self._out.clock(), now)
         self._call_remembered(self._ways.calls(way, now))
         for ways in self._ways.news(way, now):
             self._out.say(ways)

@@ -24,4 +24,5 @@ class Shared:
         self.serving = False  # the main thread's
         self.failing: Mapping[str, str] = {}  # the main thread's: check -> why
         self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
+        self.fresh = 0  # the main thread's: how many clients hold a way open
         self.ends: Mapping[str, str] | None = None  # the main thread's: where ways are open, by public key

@@ -12,13 +12,15 @@ from twinlock.cli import screen
 from twinlock.cli.cloud import Environment
 from twinlock.cli.gateway_roll import replace_gateway, roll_order
 from twinlock.cli.gateway_rotation import Progress, identity_name, progress
-from twinlock.cli.gateway_switch import switch, switch_target
+from twinlock.cli.gateway_switch import SWITCH_SECONDS, await_ways, switch, switch_target
 from twinlock.cli.health import GatewayHealth, health
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName, chosen, duration
 
 app = typer.Typer(no_args_is_help=True, help="List, switch, rotate and replace gateways.")
+Force = Annotated[bool, typer.Option("--force", help="Do not wait for ways: clients without one are lost for minutes.")]
+Timeout = Annotated[str, typer.Option(help="So long it waits for clients' ways: 40s.")]
 SHOWN = 20  # names of peers
-COLUMNS = ("SLOT", "ZONE", "INSTANCE", "PUBLIC ADDRESS", "ROLE", "UP", "STATE")
+COLUMNS = ("SLOT", "ZONE", "INSTANCE", "PUBLIC ADDRESS", "ROLE", "WAYS", "UP", "STATE")
 
 
 @app.command("list", epilog="Example: twinlock -e prod gateway list --json")
@@ -62,32 +64,36 @@ def roll(
 def switch_(
     ctx: typer.Context,
     to: Annotated[str | None, typer.Option(help="The slot that is to serve; else any other that is well.")] = None,
-    timeout: Annotated[str, typer.Option(help="So long it may take: 10s.")] = "10s",
+    force: Force = False,
+    timeout: Timeout = "40s",
     environment: EnvironmentName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have another gateway serve; clients notice a few hundredths of a second."""
+    """Have another gateway serve, as soon as clients hold ways to it; they notice a few hundredths of a second."""
     scope, seconds = chosen(ctx, environment, as_json), duration(timeout)
-    _switch(scope, to, None, seconds)
+    _switch(scope, to, None, seconds, force=force)
 
 
 @app.command(epilog="Example: twinlock -e prod gateway drain a")
 def drain(
     ctx: typer.Context,
     slot: Annotated[str, typer.Argument(help="The slot whose gateway is to serve nobody.", metavar="SLOT")],
-    timeout: Annotated[str, typer.Option(help="So long it may take: 10s.")] = "10s",
+    force: Force = False,
+    timeout: Timeout = "40s",
     environment: EnvironmentName = None,
     as_json: AsJson = False,
 ) -> None:
     """Have another gateway take what this one serves; it stays as the standby."""
     scope, seconds = chosen(ctx, environment, as_json), duration(timeout)
-    _switch(scope, None, slot, seconds)
+    _switch(scope, None, slot, seconds, force=force)
 
 
-def _switch(scope: Chosen, to: str | None, away_from: str | None, seconds: float) -> None:
+def _switch(scope: Chosen, to: str | None, away_from: str | None, seconds: float, *, force: bool) -> None:
     opened = scope.open()
     target = switch_target(look(opened), to, away_from)
-    took = None if target is None else round(switch(opened, target, look, seconds), 1)
+    if target is not None and not force:
+        await_ways(lambda: look(opened), target, seconds, lambda text: None if scope.json else screen.show_note(text))
+    took = None if target is None else round(switch(opened, target, look, SWITCH_SECONDS), 1)
     if scope.json:
         screen.show_json({"switched_to": target, "seconds": took})
     elif target is None:
@@ -162,7 +168,8 @@ def facts(one: GatewayHealth) -> dict[str, screen.Json]:
 def row(one: GatewayHealth) -> tuple[str, ...]:
     state = "[green]well[/]" if one.problem is None else f"[red]{one.problem}[/]"
     if one.record is None:
-        return one.slot, one.zone, "-", one.public_address, "-", "-", state
+        return one.slot, one.zone, "-", one.public_address, "-", "-", "-", state
     role = "[bold]serving[/]" if one.record.serving else "standby"
     up = screen.span(max(0, int(time.time()) - one.record.booted_at))
-    return one.slot, one.zone, one.record.instance_id, one.public_address, role, up, state
+    ways = "-" if one.record.ways is None else str(one.record.ways)
+    return one.slot, one.zone, one.record.instance_id, one.public_address, role, ways, up, state

@@ -11,7 +11,9 @@ from twinlock.registry.errors import Refused, Unavailable
 from twinlock.registry.model import SwitchWish
 
 Look = Callable[[Environment], tuple[GatewayHealth, ...]]
+SWITCH_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
+_WAYS_SECONDS = 1.0  # gateways say how many ways they have every 5 s
 
 
 def switch_target(found: Sequence[GatewayHealth], to: str | None, away_from: str | None = None) -> str | None:
@@ -29,6 +31,39 @@ def switch_target(found: Sequence[GatewayHealth], to: str | None, away_from: str
     if not well:
         raise Refused("no other gateway is well: nothing was changed")
     return to or well[0]
+
+
+def lacking_ways(found: Sequence[GatewayHealth], to: str) -> str | None:
+    """Why clients would be lost if `to` served now: fewer hold a way to it than to who serves. None if none would be.
+
+    An agent that can't say how many (of an older version) is not waited for.
+    """
+    ways = {one.slot: one.record.ways for one in found if one.record is not None}
+    serving = next((one.slot for one in found if one.record is not None and one.record.serving), None)
+    have, want = ways.get(to), None if serving is None else ways.get(serving)
+    if have is None or want is None or have >= want:
+        return None
+    return f"clients with a way to gateway {to}: {have}, to gateway {serving}: {want}"
+
+
+def await_ways(
+    look: Callable[[], Sequence[GatewayHealth]],
+    to: str,
+    timeout: float,
+    tell: Callable[[str], None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Until as many clients have a way to `to` as to who serves; `tell` hears each change. Raises Refused."""
+    until, told = clock() + timeout, None
+    while (why := lacking_ways(look(), to)) is not None:
+        if clock() >= until:
+            raise Refused(f"{why}, for {timeout:.0f} s: nothing was changed; --force switches all the same")
+        if why != told:
+            tell(why)
+            told = why
+        sleep(_WAYS_SECONDS)
 
 
 def switch(environment: Environment, to: str, look: Look, timeout: float) -> float:

@@ -150,6 +150,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         "serving": record.serving,
         **({"strays": record.strays} if record.strays else {}),
         **({"failing": record.failing} if record.failing else {}),
+        **({"ways": record.ways} if record.ways is not None else {}),
     }
 
 
@@ -172,6 +173,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         serving=flag(item, "serving"),
         strays=texts(item, "strays") if "strays" in item else (),
         failing=texts(item, "failing") if "failing" in item else (),
+        ways=number(item, "ways") if "ways" in item else None,
     )
 
 

@@ -83,6 +83,7 @@ class GatewayRecord:
     serving: bool
     strays: tuple[str, ...] = ()  # a line for each thing that was changed on the gateway by hand in the last day
     failing: tuple[str, ...] = ()  # checks of its own health (docs/availability.md)
+    ways: int | None = None  # how many clients hold a fresh way to it; None: an older one, which can't say
 
 
 @dataclass(frozen=True, kw_only=True)
