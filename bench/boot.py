@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from bench.cloud import api, boots, call, first_boot, gateways, run_machine, running_lab, until
+from bench.cloud import api, boots, call, first_boot, gateways, run_machine, running_lab, shake_hands, until
 from bench.figure import Figure
 from lab import clients
 from lab import up as job
@@ -13,18 +13,6 @@ from lab.clients import Client
 
 ROUNDS = 5
 EMPTY = "#cloud-config\n{}\n"
-# A stock client asks again only after 5 s; this one ten times a second, so that the figure is the gateway's. In one
-# process: what looks takes the machine's processors from what boots.
-ASK = """
-set -e
-while :; do
-  wg set "$0" peer "$1" remove; wg set "$0" peer "$1" endpoint "$2" persistent-keepalive 25
-  for look in 1 2 3 4; do
-    sleep 0.025
-    wg show "$0" latest-handshakes | grep -qF "$1\t0" || exit 0
-  done
-done
-"""
 
 
 def measure() -> list[Figure]:
@@ -51,10 +39,8 @@ def _replaced_gateway(environment: Mapping[str, str], client: Client) -> float:
     call(api(environment, "ec2"), "TerminateInstances", InstanceIds=[standby["instance_id"]])
     began = until(lambda: next((boot.began for boot in boots() if boot.id not in known), None), "a replacement")
     way, endpoint = str(standby["way_public_key"]), f"{standby['public_address']}:{_port(client, standby)}"
-    asked = client.run("sh", "-c", ASK, client.interface, way, endpoint)
+    shake_hands(client, way, endpoint)
     seconds = time.monotonic() - began
-    if asked.returncode:
-        raise RuntimeError(f"asking for a handshake: {asked.stderr[-500:]}")
     _wait_until_registered(environment, str(standby["slot"]), str(standby["instance_id"]))
     return seconds
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.cloud import LOOK_SECONDS, gateways, running_lab, until
+from bench.cloud import gateways, running_lab, shake_hands, until
 from bench.figure import Figure
 from bench.numbered import PACKETS_A_SECOND, Stream
 from lab import calls, clients
@@ -19,7 +19,6 @@ from lab.measure import echo
 from lab.paths import MARK
 
 FEW, MANY, ROUNDS = 10, 10_000, 15
-ASK_SECONDS = 0.1  # a stock client asks each 5 s; the figure is the gateway's
 
 
 def measure() -> list[Figure]:
@@ -61,17 +60,10 @@ def _one(environment: Mapping[str, str], prober: Client, name: str) -> float:
     subprocess.run(argv, input=secret, text=True, check=True)
     clients.twinlock(approver, "peer", "approve", name, "--tenant", "red")
     approved = time.monotonic()
-    while time.monotonic() - approved < 60:
-        prober.run("wg", "set", prober.interface, "peer", way, "remove")
-        prober.run("wg", "set", prober.interface, "peer", way, "endpoint", endpoint, "persistent-keepalive", "25")
-        asked = time.monotonic()
-        while time.monotonic() - asked < ASK_SECONDS:
-            if clients.handshakes(prober).get(way):
-                seconds = time.monotonic() - approved
-                prober.run("wg", "set", prober.interface, "peer", way, "remove")
-                return seconds
-            time.sleep(LOOK_SECONDS)
-    raise TimeoutError(f"{name} was approved and got no handshake within 60 s")
+    shake_hands(prober, way, endpoint)
+    seconds = time.monotonic() - approved
+    prober.run("wg", "set", prober.interface, "peer", way, "remove")
+    return seconds
 
 
 def _prober() -> Client:

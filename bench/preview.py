@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ import yaml
 from bench.figure import Figure
 from lab import calls, deploy, life
 from lab.paths import ROOT, STACK, TOOLS
+from lab.project import write
 
 ROUNDS = 7
 TENANTS = 20
@@ -79,20 +79,8 @@ def _empty(project: Path) -> Path:
 
 def _stack(project: Path, tenants: int) -> Path:
     """The lab's own project with as many tenants, each a /24 of the tunnel's range."""
-    project.mkdir()
-    settings = yaml.safe_load((STACK / "Pulumi.yaml").read_text())
-    settings["main"] = str(ROOT)
-    settings["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
-    for plugin in settings["plugins"]["providers"]:
-        plugin["path"] = str((STACK / plugin["path"]).resolve())
-    (project / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
-    stack = yaml.safe_load((STACK / "Pulumi.lab.yaml").read_text())
-    first = next(iter(stack["config"]["twinlock:tenants"].values()))
-    prefix = ".".join(stack["config"]["twinlock:tunnel"]["range"].split(".")[:2])
-    stack["config"]["twinlock:tenants"] = {
-        f"tenant{n}": {**first, "range": f"{prefix}.{n}.0/24"} for n in range(1, tenants + 1)
-    }
-    for name in ("two", "twenty"):
-        (project / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(stack))
-    shutil.copyfile(project / f"Pulumi.{project.name}.yaml", project / "Pulumi.lab.yaml")
-    return project
+    config = yaml.safe_load((STACK / "Pulumi.lab.yaml").read_text())["config"]
+    first = next(iter(config["twinlock:tenants"].values()))
+    prefix = ".".join(config["twinlock:tunnel"]["range"].split(".")[:2])
+    config["twinlock:tenants"] = {f"tenant{n}": {**first, "range": f"{prefix}.{n}.0/24"} for n in range(1, tenants + 1)}
+    return write(project, project.name, config)
