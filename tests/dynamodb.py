@@ -1,8 +1,6 @@
 """Amazon's own DynamoDB Local for tests, on a free loopback port: in memory, gone with the process.
 
-    from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
-
-The process is started once a session; each test gets a table of its own.
+The process is started once a session; each test gets a table of its own. tests/boot/conftest.py has the fixtures.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ _MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
 @pytest.fixture(scope="session")
 def dynamodb_process(tmp_path_factory) -> Iterator[str]:
     """The endpoint's URL."""
-    assert shutil.which("java"), "DynamoDB Local needs Java 17: `make setup` installs it"
-    assert list(JARS.glob("DynamoDBLocal-*.jar")), f"no DynamoDB Local in {JARS}: `make setup` fetches it"
+    assert shutil.which("java"), "DynamoDB Local needs Java 17: `make test` installs it"
+    assert list(JARS.glob("DynamoDBLocal-*.jar")), f"no DynamoDB Local in {JARS}: `make test` fetches it"
     port = _free_port()
     log = (tmp_path_factory.mktemp("dynamodb") / "log").open("wb")
     arguments = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]

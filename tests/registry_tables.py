@@ -1,7 +1,4 @@
-"""A registry's table for tests that hold on every cloud: each cloud's own service, or the next best thing, on loopback.
-
-from tests.registry_tables import dynamodb_process, new_table  # noqa: F401  (fixtures)
-"""
+"""A registry's table for tests that hold on every cloud: each cloud's own service, or the next best, on loopback."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.dynamodb import client_of, dynamodb_process, make_table  # noqa: F401  (fixtures)
+from tests.dynamodb import client_of, make_table
 from tests.registry_samples import definition_item
 from twinlock.registry.definition import Definition
 from twinlock.registry.dynamodb import DynamoTable

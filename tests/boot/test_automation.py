@@ -6,22 +6,15 @@ import asyncio
 import fcntl
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from lab.paths import ROOT, STACK
-from tests.cloud import Cloud, cloud, config, project
+from tests.cloud import Cloud, config, project
 from twinlock.automation import Automation, Busy, Cancelled, EnvironmentSpec, Refused, TimedOut, Wishes, spec
 from twinlock.change import Done, Started
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """A registry into a file and back, in another environment: everybody is served as before, and nothing by halves."""
 
-# ruff: noqa: F811  (fixtures)
-
 from __future__ import annotations
 
 import json
@@ -12,9 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.boot.test_cli_preshared import enrolled, envelope  # noqa: F401  (fixtures)
-from tests.boot.test_cli_walk import REGION, cloud, facts, moto_url, run  # noqa: F401  (fixtures)
-from tests.dynamodb import dynamodb, dynamodb_process, make_table, registry_table  # noqa: F401  (fixtures)
+from tests.command_cloud import REGION, enrolled, facts
+from tests.dynamodb import make_table
 from tests.registry_samples import ALICE, BOB, definition, public_key, write_definition
 from tests.registry_tables import Around
 from twinlock.cli.main import app

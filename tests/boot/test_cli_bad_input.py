@@ -8,8 +8,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.bad_input import TREE, lay_files, run, tries, wrong_with
-from tests.boot.test_cli_walk import cloud, moto_url  # noqa: F401  (fixtures)
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
 from tests.registry_samples import public_key
 from twinlock.cli.cloud import open_environment
 
@@ -18,7 +16,7 @@ _ASKING = [path for path in TREE if path[0] in ("peer", "gateway", "registry", "
 
 
 @pytest.mark.parametrize("path", _ASKING, ids=" ".join)
-def test_a_real_table_is_asked_nothing_that_it_can_not_take(path, cloud, monkeypatch, tmp_path):  # noqa: F811
+def test_a_real_table_is_asked_nothing_that_it_can_not_take(path, cloud, monkeypatch, tmp_path):
     lay_files(tmp_path)
     opened = open_environment("lab")
     monkeypatch.setattr("twinlock.cli.options.open_environment", lambda name: opened)
@@ -55,7 +53,7 @@ _PROFILES = "[default]\naws_access_key_id = x\n"
         "no URL",
     ],
 )
-def test_who_is_not_signed_in_is_told_how_to(cloud, monkeypatch, tmp_path, settings, files, says):  # noqa: F811
+def test_who_is_not_signed_in_is_told_how_to(cloud, monkeypatch, tmp_path, settings, files, says):
     lay_files(tmp_path)
     for name, text in files.items():
         Path(name).write_text(text)
@@ -71,7 +69,7 @@ def test_who_is_not_signed_in_is_told_how_to(cloud, monkeypatch, tmp_path, setti
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
-def test_credentials_that_aws_does_not_take_are_refused_in_one_line(cloud, monkeypatch, code):  # noqa: F811
+def test_credentials_that_aws_does_not_take_are_refused_in_one_line(cloud, monkeypatch, code):
     def refused(*args, **named):
         raise ClientError({"Error": {"Code": code, "Message": "The token is\nno good"}}, "GetParameter")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.test_cli_walk import cloud, facts, moto_url, run  # noqa: F401  (fixtures)
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.command_cloud import facts, run
 from tests.registry_samples import definition, public_key, tenant, write_definition
 
 
@@ -21,7 +20,7 @@ def listing(**tenants: dict[str, str]) -> str:
     return "peers.yaml"
 
 
-def test_a_file_is_shown_then_applied_then_approved_by_somebody_else(cloud):  # noqa: F811
+def test_a_file_is_shown_then_applied_then_approved_by_somebody_else(cloud):
     cloud.become("enroller")
     file = listing(red={"ada": public_key(1), "bob": public_key(2)}, auto={"job": public_key(3)})
     shown = run("peer", "apply", file)
@@ -39,7 +38,7 @@ def test_a_file_is_shown_then_applied_then_approved_by_somebody_else(cloud):  # 
     assert facts("peer", "apply", "again.yaml")["steps"] == []
 
 
-def test_what_the_file_does_not_list_goes_only_with_prune(cloud):  # noqa: F811
+def test_what_the_file_does_not_list_goes_only_with_prune(cloud):
     facts("peer", "apply", listing(auto={"one": public_key(1), "two": public_key(2)}), "--yes")
     file = listing(auto={"one": public_key(1)})
     assert [step["act"] for step in facts("peer", "apply", file, "--yes")["steps"]] == ["kept"]
@@ -58,7 +57,7 @@ def test_what_the_file_does_not_list_goes_only_with_prune(cloud):  # noqa: F811
         ({"auto": {"there": public_key(9)}}, 3, "another key than the list"),
     ],
 )
-def test_a_file_that_can_not_be_applied_whole_changes_nothing(cloud, tenants, code, says):  # noqa: F811
+def test_a_file_that_can_not_be_applied_whole_changes_nothing(cloud, tenants, code, says):
     facts("peer", "enrol", "gone", "-t", "auto", "-k", public_key("old"))
     facts("peer", "revoke", "gone", "-t", "auto")
     facts("peer", "enrol", "there", "-t", "auto", "-k", public_key("there"))
@@ -73,7 +72,7 @@ def test_a_file_that_can_not_be_applied_whole_changes_nothing(cloud, tenants, co
 
 
 @pytest.mark.long
-def test_ten_thousand_peers_are_applied_in_under_a_minute(cloud, dynamodb, registry_table):  # noqa: F811
+def test_ten_thousand_peers_are_applied_in_under_a_minute(cloud, dynamodb, registry_table):
     wide = replace(definition(), tenants=(tenant("red", "10.64.64.0/18"),))
     write_definition(dynamodb, registry_table, wide)
     file = listing(red={f"peer-{n}": public_key(n) for n in range(10_000)})

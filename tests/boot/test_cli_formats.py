@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.test_cli_walk import cloud, facts, gateways_are_up, moto_url, run  # noqa: F401  (fixtures)
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.command_cloud import facts, gateways_are_up, run
 from tests.registry_samples import gateway_record, public_key
 
 NETWORKD = "/usr/lib/systemd/systemd-networkd"
@@ -27,7 +26,7 @@ true
 
 
 @pytest.fixture
-def key(cloud) -> str:  # noqa: F811
+def key(cloud) -> str:
     gateways_are_up(cloud.registry, 1)
     made = facts("peer", "keygen", "--out", "job.key")
     facts("peer", "enrol", "job", "-t", "auto", "-k", made["public_key"])
@@ -101,7 +100,7 @@ def test_a_form_that_can_not_be_is_refused(key, words, code, says):
     assert "Traceback" not in refused.stderr
 
 
-def test_show_says_what_of_a_file_has_aged(cloud, key):  # noqa: F811
+def test_show_says_what_of_a_file_has_aged(cloud, key):
     facts("peer", "enrol", "laptop", "-t", "red", "-k", public_key("laptop"))
     Path("tl.conf").write_text(run("peer", "config", "laptop", "-t", "red").stdout)
     words = ("peer", "show", "laptop", "-t", "red", "--file", "tl.conf")

@@ -1,7 +1,5 @@
 """Keys that have grown old: told everywhere, and rotated by the pipeline that holds them, whatever breaks off."""
 
-# ruff: noqa: F811  (fixtures)
-
 from __future__ import annotations
 
 import json
@@ -11,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.test_cli_walk import cloud, facts, gateways_are_up, moto_url, run  # noqa: F401  (fixtures)
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.command_cloud import facts, gateways_are_up, run
 from tests.registry_samples import ALICE, definition, write_definition
 from twinlock.cli.private_key import read_private_key
 from twinlock.registry.dynamodb import DynamoTable

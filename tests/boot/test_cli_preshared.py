@@ -1,7 +1,5 @@
 """Pre-shared keys as people meet them: in the file of the device that enrolled, and wrapped everywhere else."""
 
-# ruff: noqa: F811  (fixtures)
-
 from __future__ import annotations
 
 import json
@@ -12,31 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.test_cli_walk import cloud, facts, gateways_are_up, moto_url, run  # noqa: F401  (fixtures)
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.command_cloud import enrolled, facts, run
 from tests.registry_samples import ALICE, definition, public_key, write_definition
 from twinlock.registry.errors import Refused
-from twinlock.registry.kms import KmsEnvelope
 from twinlock.registry.preshared import data_key_number, make_preshared_key
-
-
-@pytest.fixture
-def envelope(cloud, dynamodb, registry_table) -> KmsEnvelope:
-    """Tenants red and auto have pre-shared keys, and a gateway has made their data keys."""
-    gateways_are_up(cloud.registry, 1)
-    kms = cloud.client("kms")
-    key = kms.create_key()["KeyMetadata"]["Arn"]
-    tenants = tuple(replace(one, preshared_keys=one.name in ("red", "auto")) for one in definition().tenants)
-    write_definition(dynamodb, registry_table, replace(definition(), tenants=tenants, key=key))
-    made = KmsEnvelope(kms, "lab", key)
-    for tenant in ("red", "auto"):
-        cloud.registry.data_keys.claim(made.new(tenant, 1, 1))
-    return made
-
-
-def enrolled(name: str, tenant: str, *words: str) -> dict:
-    made = facts("peer", "keygen", "--out", f"{name}.key")
-    return facts("peer", "enrol", name, "-t", tenant, "-k", made["public_key"], *words)
 
 
 def opened(cloud, envelope, tenant: str, name: str) -> str:

@@ -3,107 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core.utils import utcnow
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.ssm.models import Parameter, ssm_backends
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
-from tests.registry_samples import definition, gateway_record, public_key, write_definition
+from tests.command_cloud import REGION, facts, gateways_are_up, run
+from tests.registry_samples import gateway_record, public_key
 from twinlock.cli.main import app, main
-from twinlock.registry.dynamodb import DynamoTable
-from twinlock.registry.model import Identity
-from twinlock.registry.store import Registry
-
-REGION = "eu-west-1"
-
-
-@dataclass(frozen=True)
-class Cloud:
-    url: str
-    registry: Registry
-    become: Callable[[str], None]
-
-    def client(self, service: str):
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **keys)
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def cloud(monkeypatch, moto_url, dynamodb, dynamodb_process, registry_table, tmp_path) -> Cloud:  # noqa: F811
-    for name in tuple(os.environ):
-        if name.startswith(("AWS_", "TWINLOCK_")) or name.lower() in ("http_proxy", "https_proxy"):
-            monkeypatch.delenv(name)
-    settings = {
-        "AWS_ENDPOINT_URL": moto_url,
-        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_process,
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-        "COLUMNS": "200",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    write_definition(dynamodb, registry_table, definition())
-    record = {"version": 1, "environment": "lab", "region": REGION, "table": registry_table}
-
-    def become(name: str) -> None:
-        iam = cloud.client("iam")
-        if name not in {role["RoleName"] for role in iam.list_roles()["Roles"]}:
-            iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
-        role = f"arn:aws:iam::123456789012:role/{name}"
-        answer = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", answer["AccessKeyId"])
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", answer["SecretAccessKey"])
-        monkeypatch.setenv("AWS_SESSION_TOKEN", answer["SessionToken"])
-
-    cloud = Cloud(moto_url, Registry(DynamoTable(registry_table, dynamodb)), become)
-    cloud.client("ssm").put_parameter(
-        Name="/twinlock/lab/discovery", Value=json.dumps(record), Type="String", Overwrite=True
-    )
-    return cloud
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(app, ["--environment", "lab", *words])
-
-
-def facts(*words: str) -> dict:
-    result = run("--json", *words)
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def gateways_are_up(registry: Registry, now: int, **changes) -> None:
-    for name in ("service", "way#a", "way#b"):
-        seed = name.replace("#", " ")
-        registry.claim_identity(Identity(name=name, public_key=public_key(seed), secret_version="v1", claimed_at=1))
-    for slot in "ab":
-        registry.put_gateway(gateway_record(slot, heartbeat_at=now, serving=slot == "a", **changes))
 
 
 def test_from_a_new_key_to_the_file_that_wg_quick_takes(cloud, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import boto3
@@ -17,7 +17,7 @@ from lab.aws.names import ACCOUNT, REGION
 from lab.paths import ROOT, STACK
 from lab.project import stack_file
 from tests.account import held
-from tests.cloud import Cloud, cloud, config
+from tests.cloud import Cloud, config
 from twinlock.automation import Automation, EnvironmentSpec, Refused, spec
 from twinlock.automation.rights import rights
 
@@ -60,12 +60,6 @@ def wanted(*, bounded: bool = True) -> EnvironmentSpec:
     objects = config(gateway=gateway, storage=spared)
     found = {key.removeprefix("twinlock:").removeprefix("aws:"): value for key, value in objects.items()}
     return spec({"environment": "least", **found})
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from lab.paths import STACK
 from tests.account import held
-from tests.cloud import Cloud, cloud, config
+from tests.cloud import Cloud, config
 from twinlock.automation import Automation, EnvironmentSpec, spec
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 def wanted(*, protect: bool) -> EnvironmentSpec:

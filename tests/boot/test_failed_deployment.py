@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from lab.aws.call import Call
 from lab.paths import STACK
 from tests.account import held
-from tests.cloud import Cloud, cloud, config
+from tests.cloud import Cloud, config
 from twinlock.automation import Automation, EnvironmentSpec, Refused, Wishes, spec
 from twinlock.change import Event, Failed, Started, report
 
 pytestmark = pytest.mark.timeout(900)
 _READS = ("Describe", "Get", "List", "Head")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

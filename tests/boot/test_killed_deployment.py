@@ -9,23 +9,16 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.paths import STACK, TOOLS
-from tests.cloud import Cloud, cloud, config, project, pulumi
+from tests.cloud import Cloud, config, project, pulumi
 from twinlock.automation import Automation, EnvironmentSpec, spec
 
 pytestmark = pytest.mark.timeout(900)
 RESOURCES = 70  # the last ones of a deployment are over sooner than a loaded machine can kill it
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 def wanted(name: str) -> EnvironmentSpec:

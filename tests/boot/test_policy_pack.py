@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from lab.paths import ROOT
 from policies.judge import RULES, STACK_RULES
-from tests.cloud import Cloud, cloud, config, project, pulumi
+from tests.cloud import Cloud, config, project, pulumi
 
 PACK = str(ROOT / "policies")
 SAFE = {"storage": {"protect": True}, "registry": {"protect": True}}
 FINDING = re.compile(r"^\s+- \[(?P<level>\w+)\]\s+(?P<rule>[a-z-]+)", re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 def stack(made: Cloud, name: str, wanted: dict[str, object], main: Path = ROOT) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import boto3
@@ -14,7 +14,7 @@ from components.aws import deployer, permissions
 from components.settings import parse
 from lab.aws.names import ACCOUNT, REGION
 from lab.paths import STACK
-from tests.cloud import Cloud, cloud
+from tests.cloud import Cloud
 from twinlock.registry import policies
 from twinlock.registry.errors import Refused
 from twinlock.registry.kms import KmsEnvelope
@@ -24,12 +24,6 @@ PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/twinlock/lab/discovery"
 TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
 Statements = Sequence[dict[str, object]]
 _NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

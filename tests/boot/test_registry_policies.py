@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
 from tests.registry_samples import ALICE, BOB, definition, public_key, write_definition
 from twinlock.registry import policies
 from twinlock.registry.dynamodb import DynamoTable
@@ -72,13 +71,13 @@ def allows(policy: policies.Policy, user_id: str, asked: Asked, tenant: str = "r
 
 
 @pytest.fixture
-def watched(dynamodb, registry_table):  # noqa: F811
+def watched(dynamodb, registry_table):
     write_definition(dynamodb, registry_table, definition())
     return Watched(dynamodb)
 
 
 @pytest.fixture
-def registry(watched, registry_table):  # noqa: F811
+def registry(watched, registry_table):
     return Registry(DynamoTable(registry_table, watched))
 
 

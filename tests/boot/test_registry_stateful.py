@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.registry_samples import ALICE, BOB, CAROL, FakeClock, definition, public_key
-from tests.registry_tables import Conflicting, dynamodb_process, new_table, put_definition  # noqa: F401  (fixtures)
+from tests.registry_tables import Conflicting, put_definition
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE
 from twinlock.registry.errors import Refused
@@ -161,7 +161,7 @@ class Peers(RuleBasedStateMachine):
                     assert (peer.public_key, peer.state) == (life.key, life.state(self.clock.now()))
 
 
-def test_no_life_of_peers_breaks_what_the_registry_promises(new_table):  # noqa: F811
+def test_no_life_of_peers_breaks_what_the_registry_promises(new_table):
     Peers.new_table = staticmethod(new_table)
     run_state_machine_as_test(
         Peers,
@@ -172,7 +172,7 @@ def test_no_life_of_peers_breaks_what_the_registry_promises(new_table):  # noqa:
     )  # fmt: skip
 
 
-def test_a_conflict_on_every_second_transaction_loses_nothing(new_table):  # noqa: F811
+def test_a_conflict_on_every_second_transaction_loses_nothing(new_table):
     table = new_table()
     put_definition(table, definition())
     conflicting = Conflicting(table, random.Random(7), 0.5)

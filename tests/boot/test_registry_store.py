@@ -18,7 +18,7 @@ from tests.registry_samples import (
     gateway_record,
     public_key,
 )
-from tests.registry_tables import Around, dynamodb_process, new_table, put_definition  # noqa: F401  (fixtures)
+from tests.registry_tables import Around, put_definition
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE, Room
 from twinlock.registry.errors import Corrupt, Refused
@@ -41,7 +41,7 @@ def registry(table, clock):
 
 
 @pytest.fixture
-def table(new_table):  # noqa: F811
+def table(new_table):
     return new_table()
 
 

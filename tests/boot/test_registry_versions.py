@@ -1,8 +1,6 @@
 """Neighbouring versions on one registry: what an older one wrote is read, what a newer one added is kept, and a
 registry that this one can't know is refused in one line."""
 
-# ruff: noqa: F811  (fixtures)
-
 from __future__ import annotations
 
 import json
@@ -11,7 +9,7 @@ import logging
 import pytest
 
 from tests.registry_samples import ALICE, BOB, definition, public_key
-from tests.registry_tables import dynamodb_process, new_table, put_definition  # noqa: F401  (fixtures)
+from tests.registry_tables import put_definition
 from twinlock.registry import keys
 from twinlock.registry.errors import Refused
 from twinlock.registry.store import Registry

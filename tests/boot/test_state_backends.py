@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.paths import TOOLS
-from tests.cloud import Cloud, cloud, config, project
+from tests.cloud import Cloud, config, project
 
 pytestmark = pytest.mark.timeout(200)
 BUCKET, ALIAS = "states-of-a-team", "alias/states"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
 
 
 def pulumi(made: Cloud, folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.registry_samples import ALICE, FakeClock, definition, public_key
-from tests.registry_tables import dynamodb_process, new_table, put_definition  # noqa: F401  (fixtures)
+from tests.registry_tables import put_definition
 from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE
 from twinlock.registry.ground import Clock
@@ -13,7 +13,7 @@ from twinlock.registry.store import Registry
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
-def test_temporary_peers_in_a_row_leave_no_live_record_and_no_leased_address(new_table, count):  # noqa: F811
+def test_temporary_peers_in_a_row_leave_no_live_record_and_no_leased_address(new_table, count):
     """A job a minute; each tenth is killed hard, so that only its time ends it."""
     table, clock = new_table(), FakeClock()
     put_definition(table, definition())

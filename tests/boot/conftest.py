@@ -1,0 +1,21 @@
+"""What several of these tests need. A fixture that stands here is one for them all: imported by a test file, it would
+be made anew for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cloud import Cloud
+from tests.cloud import cloud as control_plane
+from tests.command_cloud import cloud, envelope, moto_url  # noqa: F401  (fixtures)
+from tests.dynamodb import dynamodb, dynamodb_process, registry_table  # noqa: F401  (fixtures)
+from tests.registry_tables import new_table  # noqa: F401  (fixtures)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A control plane of the test file's own."""
+    with control_plane(tmp_path_factory.mktemp("cloud")) as running:
+        yield running
