@@ -10,7 +10,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
 _SHEBANG = b"#!/usr/bin/python3 -I\n"
-_MAIN = b"import sys\nfrom twinlock.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
+_MAIN = b'import sys\nfrom twinlock.agent.main import main\nsys.exit(main(sys.argv[1:], globals().get("session")))\n'
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say
 
 

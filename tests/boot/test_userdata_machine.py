@@ -244,6 +244,16 @@ def test_the_hardened_units_bootstrap_and_run_the_agent(agent):
     assert served
 
 
+def test_neither_the_agent_nor_a_tunnel_goes_before_or_behind_the_other(agent):
+    """What a first boot does to be quick ends with it: a tunnel that went before the agent would starve it."""
+    running = agent("pidof", "wireguard-go").stdout.split()
+    agents = agent("systemctl", "show", "-p", "MainPID", "--value", "twinlock-agent.service").stdout.split()
+    assert len(running) == 5
+    for pid in running + agents:
+        assert agent("ps", "-o", "ni=", "-p", pid).stdout.strip() == "0"
+        assert agent("cat", f"/proc/{pid}/autogroup").stdout.endswith(" nice 0\n")
+
+
 def test_the_running_agent_has_two_capabilities_and_no_way_to_more(agent):
     pid = agent("systemctl", "show", "-p", "MainPID", "--value", "twinlock-agent.service").stdout.strip()
     status = dict(

@@ -1,4 +1,7 @@
-"""A gateway's cloud on AWS, through boto3: short timeouts, few retries, the instance's own role."""
+"""A gateway's cloud on AWS: short timeouts, few retries, the instance's own role.
+
+Through botocore, which boto3 is made of: loading the rest of that would cost a boot a tenth of a second.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Protocol, cast
 
-import boto3  # pyright: ignore[reportMissingTypeStubs]
+import botocore.session  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
@@ -23,13 +26,13 @@ Answer = Mapping[str, object]
 
 
 class Ec2(Protocol):
-    """What is used of boto3.client("ec2")."""
+    """What is used of the client of EC2."""
 
     def get_managed_prefix_list_entries(self, **arguments: object) -> Answer: ...
 
 
 class S3(Protocol):
-    """What is used of boto3.client("s3")."""
+    """What is used of the client of S3."""
 
     def generate_presigned_url(self, method: str, **arguments: object) -> str: ...
 
@@ -62,10 +65,10 @@ _QUICK = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", 
 class Aws:
     """twinlock.agent.cloud.Cloud on AWS."""
 
-    def __init__(self, boot: Boot) -> None:
+    def __init__(self, boot: Boot, session: object | None) -> None:
+        """`session`: botocore's, with credentials, from what fetched this agent; another would ask for them again."""
         self._boot = boot
-        # What fetched this agent left one, with credentials: asking for those again would cost a boot four calls.
-        self._session = boto3.DEFAULT_SESSION or boto3.Session(region_name=boot.region)
+        self._session = session or botocore.session.get_session()  # pyright: ignore[reportUnknownMemberType]
 
     def table(self) -> Table:
         return self._table_with(_CONFIG)
@@ -104,7 +107,7 @@ class Aws:
         return DynamoTable(self._boot.registry_table, cast(DynamoDB, self._client("dynamodb", config)))
 
     def _client(self, service: str, config: Config) -> object:
-        return self._session.client(service, config=config)  # pyright: ignore
+        return self._session.create_client(service, region_name=self._boot.region, config=config)  # pyright: ignore
 
 
 def storage_prefixes(ec2: Ec2, prefix_list: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ Answer = Mapping[str, object]
 
 
 class SecretsManager(Protocol):
-    """What is used of boto3.client("secretsmanager")."""
+    """What is used of the client of Secrets Manager."""
 
     def put_secret_value(self, **arguments: object) -> Answer: ...
     def get_secret_value(self, **arguments: object) -> Answer: ...

@@ -61,10 +61,10 @@ class Cloud(Protocol):
         ...
 
 
-def cloud_of(boot: Boot) -> Cloud:
-    """Raises BadBoot."""
+def cloud_of(boot: Boot, session: object | None) -> Cloud:
+    """`session`: what the fetching of this agent left, in the cloud's own words. Raises BadBoot."""
     if boot.cloud == "aws":
         from twinlock.agent.aws import Aws  # a gateway loads the SDK of its own cloud alone
 
-        return Aws(boot)
+        return Aws(boot, session)
     raise BadBoot(f"this agent serves aws, and its boot arguments say {boot.cloud}: update it")

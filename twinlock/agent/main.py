@@ -25,8 +25,11 @@ BOOTSTRAPPED = Path("/run/twinlock-bootstrap/done")
 _log = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """0 done, 1 failed, 2 bad usage or boot arguments."""
+def main(arguments: Sequence[str], session: object | None = None) -> int:
+    """0 done, 1 failed, 2 bad usage or boot arguments.
+
+    `session`: the cloud's SDK's, with credentials, if this agent was fetched just now.
+    """
     parser = argparse.ArgumentParser(prog="twinlock-agent", description="A Twinlock gateway's own program.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("command", choices=("bootstrap", "run", "probe"))
@@ -34,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     # The journal has the time.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    return {"bootstrap": _bootstrap, "run": _run, "probe": _probe}[command]()
+    if command == "probe":
+        return _probe()
+    return {"bootstrap": _bootstrap, "run": _run}[command](session)
 
 
 def _probe() -> int:
@@ -44,7 +49,7 @@ def _probe() -> int:
     return 0
 
 
-def _bootstrap() -> int:
+def _bootstrap(session: object | None) -> int:
     from twinlock.agent.bootstrap import Surroundings, bootstrap
     from twinlock.agent.console import failed_line, ready_line, say
     from twinlock.agent.errors import AgentError
@@ -53,7 +58,7 @@ def _bootstrap() -> int:
     from twinlock.registry.errors import RegistryError
     from twinlock.registry.fleet import Fleet
 
-    if (found := _boot()) is None:
+    if (found := _boot(session)) is None:
         return 2
     boot, cloud = found
     around = Surroundings(
@@ -68,17 +73,18 @@ def _bootstrap() -> int:
     except (AgentError, RegistryError) as exc:
         say(failed_line(boot.slot, str(exc)))
         return 1
+    BOOTSTRAPPED.parent.mkdir(exist_ok=True)  # systemd has made it where its unit runs this
     BOOTSTRAPPED.touch()
     say(ready_line(boot.slot, record.service_public_key, record.way_public_key))
     return 0
 
 
-def _run() -> int:
+def _run(session: object | None) -> int:
     from twinlock.agent.assembly import assemble
     from twinlock.agent.errors import AgentError
     from twinlock.registry.errors import RegistryError
 
-    if (found := _boot()) is None:
+    if (found := _boot(session)) is None:
         return 2
     try:
         gateway = assemble(*found, _wait_for_bootstrap)
@@ -90,7 +96,7 @@ def _run() -> int:
     return 0
 
 
-def _boot() -> tuple[Boot, Cloud] | None:
+def _boot(session: object | None) -> tuple[Boot, Cloud] | None:
     """None, and said why, where the boot arguments are not for this agent."""
     from twinlock.agent.boot import load_boot
     from twinlock.agent.cloud import cloud_of
@@ -98,7 +104,7 @@ def _boot() -> tuple[Boot, Cloud] | None:
 
     try:
         boot = load_boot()
-        return boot, cloud_of(boot)
+        return boot, cloud_of(boot, session)
     except AgentError as exc:
         _log.error("%s", exc)
         return None

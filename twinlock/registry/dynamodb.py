@@ -24,7 +24,7 @@ _PATIENCE = 20  # answers "in progress" or "unprocessed" before giving up
 
 
 class DynamoDB(Protocol):
-    """What is used of boto3.client("dynamodb")."""
+    """What is used of the client of DynamoDB."""
 
     def get_item(self, **arguments: object) -> Wire: ...
     def put_item(self, **arguments: object) -> Wire: ...

@@ -24,7 +24,7 @@ Answer = Mapping[str, object]
 
 
 class Kms(Protocol):
-    """What is used of boto3.client("kms")."""
+    """What is used of the client of KMS."""
 
     def decrypt(self, **arguments: object) -> Answer: ...
     def encrypt(self, **arguments: object) -> Answer: ...

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Fetches the agent, lets only the one run whose SHA-256 the user data carries, and goes on as that one.
 
-`fetch-agent COMMAND` in one process: starting another Python with boto3 would cost a boot a third of a second.
+`fetch-agent COMMAND` in one process: starting another Python with botocore would cost a boot a third of a second.
 `run` starts beside `bootstrap`, which fetches: it loads while that asks the cloud.
 """
 
@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-import boto3  # pyright: ignore[reportMissingTypeStubs]
+import botocore.session  # pyright: ignore[reportMissingTypeStubs]
 from botocore.auth import S3SigV4Auth  # pyright: ignore[reportMissingTypeStubs]
 from botocore.awsrequest import AWSRequest  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError  # pyright: ignore[reportMissingTypeStubs]
@@ -32,11 +32,9 @@ class NotGivenError(Exception):
     """The storage's answer is not the object."""
 
 
-def fetch(boot: dict[str, str]) -> bytes:
+def fetch(boot: dict[str, str], session: botocore.session.Session) -> bytes:
     """Signed here: a client for S3 loads a model and rules of a megabyte, and a boot would wait for that."""
-    # The agent goes on with this session, and with the credentials that it has by then.
-    boto3.setup_default_session(region_name=boot["region"])  # pyright: ignore
-    credentials = boto3.DEFAULT_SESSION.get_credentials()  # pyright: ignore
+    credentials = session.get_credentials()  # pyright: ignore
     if credentials is None:
         raise NotGivenError("the machine has no role")
     suffix = "amazonaws.com.cn" if boot["region"].startswith("cn-") else "amazonaws.com"
@@ -56,10 +54,10 @@ def install(content: bytes) -> None:
     partial.replace(TARGET)
 
 
-def attempt(boot: dict[str, str]) -> str:
+def attempt(boot: dict[str, str], session: botocore.session.Session) -> str:
     """Empty when the right agent is in place, else what went wrong."""
     try:
-        content = fetch(boot)
+        content = fetch(boot, session)
     except (BotoCoreError, NotGivenError, OSError) as exc:
         return f"s3://{boot['agent_bucket']}/{boot['agent_key']}: {' '.join(str(exc).split())}"
     if not matches(content, boot["agent_sha256"]):
@@ -80,25 +78,27 @@ def wait(boot: dict[str, str]) -> None:
             time.sleep(0.05)
 
 
-def become_agent() -> int:
-    """Its arguments are ours; it exits by itself."""
+def become_agent(session: botocore.session.Session) -> int:
+    """Its arguments are ours, and so is the session with the credentials that it has by now; it exits by itself."""
     sys.argv[0] = str(TARGET)
-    runpy.run_path(str(TARGET), run_name="__main__")
+    runpy.run_path(str(TARGET), {"session": session}, run_name="__main__")
     return 0
 
 
 def main() -> int:
     boot = json.loads(pathlib.Path("/etc/twinlock/boot.json").read_text())
+    session = botocore.session.get_session()  # pyright: ignore
     if sys.argv[1:] == ["run"]:
         wait(boot)
+        return become_agent(session)
     if in_place(boot):
-        return become_agent()
+        return become_agent(session)
     reason = ""
     for number in range(ATTEMPTS):
         time.sleep(min(60, 2**number) if number else 0)
-        reason = attempt(boot)
+        reason = attempt(boot, session)
         if not reason:
-            return become_agent()
+            return become_agent(session)
         print(f"fetch-agent: {reason}", file=sys.stderr, flush=True)
     with pathlib.Path("/dev/console").open("w") as console:
         console.write(f"twinlock: gateway {boot['slot']} bootstrap failed: {reason}\n")
