@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import socket
 import subprocess
 from pathlib import Path
 
 import botocore.httpsession  # noqa: F401 - tries once, as it is imported, whether this machine has IPv6
+import botocore.loaders
 import pytest
+import typer.testing
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What a command does once in its life, a tier would do a thousand times: put the command line together from its
+# functions' types, and read a service's model for each client. Neither changes in between.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
+_read = functools.cache(botocore.loaders.JSONFileLoader()._load_file)
+botocore.loaders.JSONFileLoader._load_file = lambda self, *where: _read(*where)
 
 
 def pytest_collection_finish() -> None:
