@@ -8,7 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-import botocore.httpsession  # noqa: F401 - tries once, as it is imported, whether this machine has IPv6
+import botocore.httpsession  # tries once, as it is imported, whether this machine has IPv6
 import botocore.loaders
 import pytest
 import typer.testing
