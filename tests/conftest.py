@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -16,10 +17,13 @@ import typer.testing
 ROOT = Path(__file__).resolve().parent.parent
 
 # What a command does once in its life, a tier would do a thousand times: put the command line together from its
-# functions' types, and read a service's model for each client. Neither changes in between.
+# functions' types, and read a service's model for each client. Nobody changes either, but botocore that of S3.
 typer.testing._get_command = functools.cache(typer.testing._get_command)
-_read = functools.cache(botocore.loaders.JSONFileLoader()._load_file)
-botocore.loaders.JSONFileLoader._load_file = lambda self, *where: _read(*where)
+_read_anew = botocore.loaders.JSONFileLoader._load_file
+_read_once = functools.cache(functools.partial(_read_anew, botocore.loaders.JSONFileLoader()))
+botocore.loaders.JSONFileLoader._load_file = lambda self, path, how: (
+    _read_anew(self, path, how) if f"{os.sep}s3{os.sep}" in path else _read_once(path, how)
+)
 
 
 def pytest_collection_finish() -> None:

@@ -21,14 +21,14 @@ DAY = 86_400
 
 @pytest.fixture
 def old(cloud, dynamodb, registry_table):
-    """Makes peers of `auto` or `red` whose keys are so many days old, of 100 allowed."""
+    """Makes peers of `auto` or `red` whose keys are so many days, and ten minutes, old, of 100 allowed."""
     gateways_are_up(cloud.registry, 1)
     tenants = tuple(replace(one, max_key_age=100 * DAY) for one in definition().tenants)
     write_definition(dynamodb, registry_table, replace(definition(), tenants=tenants))
     Path("keys").mkdir()
 
     def make(name: str, days: int, tenant: str = "auto", ttl: int | None = None) -> str:
-        then = Registry(DynamoTable(registry_table, dynamodb), Clock(now=lambda: time.time() - days * DAY))
+        then = Registry(DynamoTable(registry_table, dynamodb), Clock(now=lambda: time.time() - days * DAY - 600))
         public = facts("peer", "keygen", "--out", f"keys/{name}.key")["public_key"]
         then.enrol(ALICE, tenant, name, public, ttl)
         if tenant == "red":
@@ -50,7 +50,7 @@ def test_status_list_and_config_say_whose_key_is_due(old):
     old("soon", 95)
     old("due", 101)
     old("ends", 101, ttl=102 * DAY)  # its end comes after its key is due
-    old("gone", 99, ttl=99 * DAY + 600)  # its end comes before
+    old("gone", 99, ttl=99 * DAY + 1200)  # its end comes before
     assert facts("status")["keys"]["auto"] == {"due": 2, "soon": 1}
     assert "tenant auto: 2 keys are due for rotation, 1 soon" in run("status").stderr
     listed = {one["name"]: "key_due_at" in one for one in facts("peer", "list")["peers"]}

@@ -101,6 +101,7 @@ def test_cloud_init_ends_without_a_warning_and_systemd_without_a_failed_unit(boo
 
 
 def test_a_machine_has_its_networks_resolver_trusts_the_labs_ca_and_may_forward(booted: Booted) -> None:
+    booted.machines.wait_console("i-1", "booted with ", PATIENCE)
     assert printed(booted, "getent hosts ec2.eu-west-1.amazonaws.com").split()[0] == "52.94.0.10"
     assert printed(booted, "tail -n 1 /etc/ssl/certs/ca-certificates.crt") == "# the lab's own"
     assert printed(booted, "sysctl -w net.ipv4.ip_forward=1 && nft add table ip t && nft list tables")
