@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer, state
+from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer
 from tests.preshared_samples import Kms, Sealed
 from tests.userdata_samples import gateway_boot
 from twinlock.agent import serving
@@ -32,7 +32,7 @@ from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
-from twinlock.agent.state import load, save
+from twinlock.agent.state_file import StateFile
 from twinlock.agent.wg import SetPeer, Wg
 from twinlock.registry.errors import Corrupt, Unavailable
 from twinlock.registry.kms import KmsEnvelope
@@ -205,7 +205,7 @@ def stage(tmp_path):
                 preshared=PresharedKeys(
                     Sealed(), lambda what: KmsEnvelope(Kms(), what.environment, what.key), self.time.now
                 ),
-                state_file=tmp_path / "state.json",
+                state_file=StateFile(tmp_path),
                 now=self.time.now,
                 clock=self.time.clock,
             )
@@ -665,21 +665,6 @@ def test_something_unforeseen_ends_the_process_rather_than_one_thread(stage, mon
     for each in left:
         each.join(5)
     assert not [each.name for each in left if each.is_alive()]
-
-
-@pytest.mark.parametrize("version", [0, 2, None])
-def test_state_of_another_version_is_refused(tmp_path, version):
-    (tmp_path / "state.json").write_text(json.dumps({"version": version}))
-    with pytest.raises(BadState, match="version"):
-        load(tmp_path / "state.json")
-
-
-def test_state_comes_back_as_it_went_and_is_for_root_alone(tmp_path):
-    whole = state(peer(expires_at=NOW + 5), peer("bob", BOB, "10.100.2.1", "ci"), serving=True)
-    save(whole, tmp_path / "state.json")
-    assert load(tmp_path / "state.json") == whole
-    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
-    assert load(tmp_path / "nothing") is None
 
 
 def test_a_write_that_died_half_way_is_no_obstacle(tmp_path):

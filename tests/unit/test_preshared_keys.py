@@ -20,7 +20,7 @@ from twinlock.agent.nft import Nft
 from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.private_key import PrivateKey
 from twinlock.agent.sides import SidedWg
-from twinlock.agent.state import load, save
+from twinlock.agent.state_file import StateFile
 from twinlock.registry import items, transitions
 from twinlock.registry.errors import Corrupt, Refused
 from twinlock.registry.kms import KmsEnvelope
@@ -153,12 +153,11 @@ def test_a_data_key_is_opened_once_for_all_peers_and_not_again(stage):
 def test_a_gateway_that_starts_without_kms_knows_what_it_knew(stage, tmp_path):
     stage.sealed()
     key = make_preshared_key()
-    file = tmp_path / "state.json"
-    save(stage.keys.unlocked(state(wrapped(key))), file)
-    assert file.stat().st_mode & 0o777 == 0o600
+    StateFile(tmp_path).save(stage.keys.unlocked(state(wrapped(key))))
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
     stage.kms.gone = True
     again = stage.fresh()
-    found = again.unlocked(load(file))
+    found = again.unlocked(StateFile(tmp_path).load())
     again.check()
     assert desired(found, NOW, "a").preshared == {ANN: key}
 

@@ -22,6 +22,7 @@ from twinlock.agent.record import load_record
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import STATE_FOLDER
+from twinlock.agent.state_file import StateFile
 from twinlock.agent.transfer import Transfer
 from twinlock.agent.vrrp import silences
 from twinlock.registry.followed import Registry
@@ -40,7 +41,7 @@ def assemble(boot: Boot, cloud: Cloud, bootstrapped: Callable[[], None]) -> Gate
         box=Box(wg, nft, Conntrack()),
         identities=Identities(boot, registry, secrets, wg, nft),
         preshared=PresharedKeys(registry.data_keys, cloud.envelope, time.time),
-        state_file=STATE_FOLDER / "state.json",
+        state_file=StateFile(STATE_FOLDER),
         say=channel.say,
         listen=channel.listen,
         send_raw=send_raw,

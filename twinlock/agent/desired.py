@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from twinlock.agent.interfaces import probe_address
@@ -38,9 +38,10 @@ class Desired:
     until: float  # epoch seconds: then the next of these peers expires
     preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
     rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])  # -> the current key
     probe: str | None = None  # the address that proofs of transfer come from
 
-    @property
+    @cached_property
     def served(self) -> frozenset[str]:
         """Addresses whose packets pass."""
         addresses = frozenset(peer.address for peer in self.peers.values())
@@ -49,35 +50,94 @@ class Desired:
 
 def desired(state: LastState, now: float, slot: str) -> Desired:
     """`now` in epoch seconds: a peer that has expired by then is not there. `slot` is this gateway's."""
-    peers: dict[str, Peer] = {}
-    refused: list[str] = []
-    addresses: dict[str, str] = {}  # -> the current key
-    rotating: dict[str, str] = {}
+    draft = _Draft(state, now)
     for tenant in state.definition.tenants:
-        for peer in sorted(state.peers.get(tenant.name, {}).values(), key=_current_first):
-            if peer.ends_at is not None and peer.ends_at <= now:
+        draft.admit(tenant, state.peers.get(tenant.name, {}).values())
+    return draft.done(reach(state.definition, state.storage_prefixes, slot))
+
+
+def advanced(before: Desired, was: LastState, state: LastState, now: float, slot: str) -> Desired:
+    """The same as `desired`, at the cost of what changed since `before`, which was made from `was`.
+
+    Peers meet at an address alone: those that hold one which changed are judged anew, the others stay as they are.
+    Where somebody is refused, one peer's place may depend on any other's, and all are judged.
+    """
+    if before.refused or was.definition is not state.definition or was.storage_prefixes != state.storage_prefixes:
+        return desired(state, now, slot)
+    draft = _Draft(state, now, before)
+    for tenant in state.definition.tenants:
+        old, new = was.peers.get(tenant.name, {}), state.peers.get(tenant.name, {})
+        gone, come = _not_in(old, new), _not_in(new, old)
+        come += [new[key] for key in _other_keys(was.preshared, state.preshared) if key in new and key in old]
+        if now >= before.until:
+            gone += [peer for peer in new.values() if peer.ends_at is not None and peer.ends_at <= now]
+        touched = [kept for peer in gone + come for kept in draft.take_out(peer.address)]
+        draft.admit(tenant, {peer.public_key: peer for peer in touched + come if peer.public_key in new}.values())
+    if draft.refused:
+        return desired(state, now, slot)
+    return draft.done(before.reach)
+
+
+def _not_in(some: Mapping[str, Peer], others: Mapping[str, Peer]) -> list[Peer]:
+    """By identity: who did not change is the same object in the next state, and comparing ten thousand would cost."""
+    return [] if some is others else [peer for key, peer in some.items() if others.get(key) is not peer]
+
+
+def _other_keys(old: Mapping[str, PresharedKey], new: Mapping[str, PresharedKey]) -> set[str]:
+    """Peers whose pre-shared key is not what it was."""
+    return set() if old is new else {key for key in old.keys() | new.keys() if old.get(key) is not new.get(key)}
+
+
+class _Draft:
+    """Who is served, as it is put together."""
+
+    def __init__(self, state: LastState, now: float, before: Desired | None = None) -> None:
+        self._state, self._now = state, now
+        self.refused: list[str] = []
+        self._peers = dict(before.peers) if before else {}
+        self._addresses = dict(before.addresses) if before else {}
+        self._rotating = dict(before.rotating) if before else {}
+        self._replaced = {new: old for old, new in self._rotating.items()}
+
+    def admit(self, tenant: Tenant, peers: Iterable[Peer]) -> None:
+        for peer in sorted(peers, key=_current_first):
+            if peer.ends_at is not None and peer.ends_at <= self._now:
                 continue
             fault = (
-                fault_of(state.definition, tenant, peer)
-                or _clash(peer, peers, addresses)
-                or _locked(peer, state.preshared)
+                fault_of(self._state.definition, tenant, peer)
+                or _clash(peer, self._peers, self._addresses)
+                or _locked(peer, self._state.preshared)
             )
             if fault:
-                refused.append(f"peer {peer.name} of tenant {tenant.name} is not served: {fault}")
+                self.refused.append(f"peer {peer.name} of tenant {tenant.name} is not served: {fault}")
                 continue
             if peer.retires_at is not None:
-                rotating[peer.public_key] = addresses[peer.address]
-            addresses.setdefault(peer.address, peer.public_key)
-            peers[peer.public_key] = peer
-    return Desired(
-        peers=peers,
-        refused=tuple(refused),
-        reach=reach(state.definition, state.storage_prefixes, slot),
-        until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
-        preshared={key: state.preshared[key] for key, peer in peers.items() if peer.preshared is not None},
-        rotating=rotating,
-        probe=probe_address(state.definition.gateway_address),
-    )
+                self._rotating[peer.public_key] = self._addresses[peer.address]
+            self._addresses.setdefault(peer.address, peer.public_key)
+            self._peers[peer.public_key] = peer
+
+    def take_out(self, address: str) -> list[Peer]:
+        """Who was served at this address is not any more, and comes back."""
+        current = self._addresses.pop(address, None)
+        if current is None:
+            return []
+        keys = [current, *filter(None, [self._replaced.get(current)])]
+        for key in keys:
+            self._rotating.pop(key, None)
+        return [self._peers.pop(key) for key in keys if key in self._peers]
+
+    def done(self, reach: Reach) -> Desired:
+        peers, opened = self._peers, self._state.preshared
+        return Desired(
+            peers=peers,
+            refused=tuple(self.refused),
+            reach=reach,
+            until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
+            preshared={key: opened[key] for key in opened if (held := peers.get(key)) and held.preshared is not None},
+            rotating=self._rotating,
+            addresses=self._addresses,
+            probe=probe_address(self._state.definition.gateway_address),
+        )
 
 
 def _locked(peer: Peer, opened: Mapping[str, PresharedKey]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.channel import Ways
-from twinlock.agent.desired import desired
+from twinlock.agent.desired import advanced, desired
 from twinlock.agent.errors import CloudUnavailable, CommandFailed
 from twinlock.agent.follow import follow, read_in_full
 from twinlock.agent.memory import WayMemory
@@ -17,7 +17,7 @@ from twinlock.agent.ownership import HandOver
 from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.reporter import HEARTBEAT_SECONDS, Reporter
 from twinlock.agent.shared import Shared
-from twinlock.agent.state import LastState, save
+from twinlock.agent.state import LastState
 from twinlock.agent.strays import strays
 from twinlock.registry.errors import RegistryError
 from twinlock.registry.model import SwitchWish
@@ -107,7 +107,10 @@ class Follower:
         shared, state = self._shared, self._shared.state
         if state is None or self._is_settled(state):
             return
-        want = desired(state, self._out.now(), self._boot.slot)
+        with shared.lock:
+            before, was = shared.want, shared.want_of
+        now, slot = self._out.now(), self._boot.slot
+        want = desired(state, now, slot) if before is None or was is None else advanced(before, was, state, now, slot)
         for line in sorted(set(want.refused) - set(self._refused)):
             _log.warning("%s", line)
         self._refused = want.refused
@@ -167,7 +170,7 @@ class Follower:
         if self._own.view.lease is not None and shared.state.serving != serving:
             shared.state = replace(shared.state, serving=serving)
         if shared.state is not self._saved:
-            save(shared.state, self._out.state_file)
+            self._out.state_file.save(shared.state)
             self._saved = shared.state
 
     def _join(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from twinlock.agent.box import Box
@@ -15,6 +14,7 @@ from twinlock.agent.identities import Identities
 from twinlock.agent.memory import WayStore
 from twinlock.agent.ownership import LeaseStore
 from twinlock.agent.preshared import PresharedKeys
+from twinlock.agent.state_file import StateFile
 from twinlock.agent.transfer import Proof
 from twinlock.registry.model import GatewayRecord, SwitchWish
 
@@ -46,7 +46,7 @@ class Outside:
     box: Box
     identities: Identities
     preshared: PresharedKeys
-    state_file: Path
+    state_file: StateFile
     say: Callable[[Message], None]  # to every twin
     listen: Callable[[], Message | None]  # waits for the next
     silences: Callable[[], Iterator[str]]  # keepalived's word; waits for each

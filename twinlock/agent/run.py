@@ -21,7 +21,6 @@ from twinlock.agent.ownership import Ownership, Silent
 from twinlock.agent.reporter import Reporter
 from twinlock.agent.serving import Serving
 from twinlock.agent.shared import Shared
-from twinlock.agent.state import load
 from twinlock.agent.transfer import Proof
 from twinlock.agent.wellness import Wellness
 from twinlock.registry.model import GatewayRecord
@@ -40,7 +39,7 @@ class Gateway:
         self._out = outside
         self._stop, self._wake = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
-        state = load(outside.state_file)
+        state = outside.state_file.load()
         # What is on disk may be old: nobody is called before the registry was asked who serves, or did not answer.
         self.own = Ownership(
             boot.slot,

@@ -13,7 +13,7 @@ from twinlock.agent.boot import Boot
 from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
 from twinlock.agent.channel import Flows, Health, Ways
 from twinlock.agent.checkup import Checked
-from twinlock.agent.desired import desired
+from twinlock.agent.desired import advanced
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.flows import Flow, FlowMemory, FlowTeller, parse_flows, question
 from twinlock.agent.fresh import FreshWays
@@ -123,7 +123,7 @@ class Serving:
         with shared.lock:
             if shared.want is None or shared.want_of is None or self._out.now() < shared.want.until:
                 return 0
-            want = desired(shared.want_of, self._out.now(), self._boot.slot)
+            want = advanced(shared.want, shared.want_of, shared.want_of, self._out.now(), self._boot.slot)
             self._out.box.reconcile(want)
             shared.want = want
         return 1

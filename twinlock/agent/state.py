@@ -1,24 +1,21 @@
-"""What the gateway last knew, on disk, so that it goes on (and starts) without the registry."""
+"""What the gateway last knew of the registry, and its words on disk. Pure; state_file.py writes them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from twinlock.agent.atomic_file import write_private
-from twinlock.agent.errors import BadState
-from twinlock.registry.definition import Definition, DefinitionError, definition_from_json, definition_to_json
-from twinlock.registry.errors import Refused
+from twinlock.registry.definition import Definition, definition_from_json, definition_to_json
 from twinlock.registry.model import Peer
 from twinlock.registry.preshared import PresharedKey, preshared_key_from_text
 
 STATE_FOLDER = Path("/var/lib/twinlock")
-_VERSION = 3
 _PEER_FIELDS = {"tenant", "name", "public_key", "address", "state", "enrolled_by", "enrolled_at", "approved_by",
                 "expires_at", "replaces", "grace", "retires_at", "preshared", "others"}  # fmt: skip
+
+Document = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,51 +30,92 @@ class LastState:
     preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
 
 
-def save(state: LastState, path: Path) -> None:
-    document = {
-        "version": _VERSION,
+def whole(state: LastState) -> Document:
+    return {
         "definition": definition_to_json(state.definition),
         "generations": dict(state.generations),
-        "peers": {
-            tenant: [vars(peer) | {"others": ()} for peer in peers.values()] for tenant, peers in state.peers.items()
-        },
+        "peers": {tenant: list(map(_words, peers.values())) for tenant, peers in state.peers.items()},
         "storage_prefixes": state.storage_prefixes,
         "serving": state.serving,
         # Opened: a gateway that starts without the cloud has nobody to ask. The file is root's alone.
         "preshared": {public: key.reveal() for public, key in state.preshared.items()},
     }
-    write_private(path, json.dumps(document))
 
 
-def load(path: Path) -> LastState | None:
-    """None only if there is no such file. Raises BadState for one that can't be read: it is never taken as empty."""
-    if not path.exists():
+def change(was: LastState, state: LastState) -> Document | None:
+    """What became of `was`; None where that is more than who is a peer and who serves.
+
+    Peers that stayed are the same objects: to compare the fields of ten thousand would cost as much as to write them.
+    """
+    if (was.definition, was.storage_prefixes, was.peers.keys()) != (
+        state.definition, state.storage_prefixes, state.peers.keys(),
+    ):  # fmt: skip
         return None
-    try:
-        document = cast(Mapping[str, object], json.loads(path.read_text()))
-        if document["version"] != _VERSION:
-            raise BadState(f"{path} is of version {document['version']}, this agent reads {_VERSION}")
-        return _state(document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DefinitionError, Refused) as exc:
-        raise BadState(
-            f"{path} can't be read ({type(exc).__name__}): delete it, and the next start reads the registry in full"
-        ) from exc
+    come, gone = _difference(was.peers, state.peers), _difference(state.peers, was.peers)
+    opened = {key: value for key, value in state.preshared.items() if was.preshared.get(key) is not value}
+    return {
+        "generations": dict(state.generations),
+        "serving": state.serving,
+        "gone": {tenant: [peer.public_key for peer in peers] for tenant, peers in gone.items()},
+        "come": {tenant: list(map(_words, peers)) for tenant, peers in come.items()},
+        "shut": [key for key in was.preshared if key not in state.preshared],
+        "preshared": {key: value.reveal() for key, value in opened.items()},
+    }
 
 
-def _state(document: Mapping[str, object]) -> LastState:
-    generations = cast(Mapping[str, object], document["generations"])
-    peers = cast(Mapping[str, list[Mapping[str, object]]], document["peers"])
+def _difference(some: Mapping[str, Mapping[str, Peer]], others: Mapping[str, Mapping[str, Peer]]):
+    found: dict[str, list[Peer]] = {}
+    for tenant, peers in others.items():
+        before = some[tenant]
+        if peers is not before:
+            found[tenant] = [peer for key, peer in peers.items() if before.get(key) is not peer]
+    return {tenant: peers for tenant, peers in found.items() if peers}
+
+
+def state_from(document: Document) -> LastState:
+    """What `whole` told. Raises ValueError, KeyError, TypeError, AttributeError, Refused or DefinitionError."""
     return LastState(
         definition=definition_from_json(cast(str, document["definition"])),
-        generations={tenant: int(cast(int, number)) for tenant, number in generations.items()},
-        peers={tenant: {peer.public_key: peer for peer in map(_peer, entries)} for tenant, entries in peers.items()},
+        generations=_generations(document),
+        peers={tenant: _peers(entries) for tenant, entries in cast(_Entries, document["peers"]).items()},
         storage_prefixes=tuple(map(str, cast(list[object], document["storage_prefixes"]))),
         serving=document["serving"] is True,
-        preshared={
-            public: preshared_key_from_text(text, "the state")
-            for public, text in cast(Mapping[str, str], document["preshared"]).items()
-        },
+        preshared=_preshared(document),
     )
+
+
+def changed(state: LastState, document: Document) -> LastState:
+    """What `change` told of it; raises as `state_from` does."""
+    peers = dict(state.peers)
+    gone, come = cast(Mapping[str, list[str]], document["gone"]), cast(_Entries, document["come"])
+    for tenant in gone.keys() | come.keys():
+        left = {key: peer for key, peer in peers[tenant].items() if key not in set(gone.get(tenant, ()))}
+        peers[tenant] = left | _peers(come.get(tenant, []))
+    shut = set(cast(list[str], document["shut"]))
+    opened = {key: value for key, value in state.preshared.items() if key not in shut} | _preshared(document)
+    serving, generations = document["serving"] is True, _generations(document)
+    return replace(state, peers=peers, preshared=opened, serving=serving, generations=generations)
+
+
+_Entries = Mapping[str, list[Mapping[str, object]]]
+
+
+def _generations(document: Document) -> dict[str, int]:
+    generations = cast(Mapping[str, object], document["generations"])
+    return {tenant: int(cast(int, number)) for tenant, number in generations.items()}
+
+
+def _preshared(document: Document) -> dict[str, PresharedKey]:
+    keys = cast(Mapping[str, str], document["preshared"])
+    return {public: preshared_key_from_text(text, "the state") for public, text in keys.items()}
+
+
+def _peers(entries: list[Mapping[str, object]]) -> dict[str, Peer]:
+    return {peer.public_key: peer for peer in map(_peer, entries)}
+
+
+def _words(peer: Peer) -> Document:
+    return vars(peer) | {"others": ()}
 
 
 def _peer(entry: Mapping[str, object]) -> Peer:

@@ -1,0 +1,93 @@
+"""The last state on disk, so that a gateway goes on (and starts) without the registry.
+
+One file has all of it, and beside it another has what changed since, a line each: a change among ten thousand peers
+costs its own line. Each line names the file that it belongs to, so that a crash between writing the one and removing
+the other leaves nothing that could be mistaken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from twinlock.agent.atomic_file import sync_folder, write_private
+from twinlock.agent.errors import BadState
+from twinlock.agent.state import Document, LastState, change, changed, state_from, whole
+from twinlock.registry.definition import DefinitionError
+from twinlock.registry.errors import Refused
+
+_VERSION = 4
+_LEAST = 100  # lines, before a new whole file is worth it
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, DefinitionError, Refused)
+
+
+class StateFile:
+    """Of one process. Raises BadState for what can't be read: it is never taken as empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._whole, self._changes = folder / "state.json", folder / "state.changes"
+        self._mark = ""  # of the whole file
+        self._lines = 0
+        self._saved: LastState | None = None
+
+    def load(self) -> LastState | None:
+        """None only if there is no such file."""
+        if not self._whole.exists():
+            return None
+        try:
+            document = cast(Document, json.loads(self._whole.read_text()))
+            if document["version"] != _VERSION:
+                raise BadState(f"{self._whole} is of version {document['version']}, this agent reads {_VERSION}")
+            state = state_from(document)
+            for line in self._lines_of(str(document["mark"])):
+                state = changed(state, line)
+        except _UNREADABLE as exc:
+            raise BadState(
+                f"{self._whole} can't be read ({type(exc).__name__}): "
+                "delete it, and the next start reads the registry in full"
+            ) from exc
+        return state
+
+    def save(self, state: LastState) -> None:
+        """On disk before it returns."""
+        if state is self._saved:
+            return
+        told = None if self._saved is None else change(self._saved, state)
+        if told is None or self._lines >= max(_LEAST, sum(map(len, state.peers.values())) // 10):
+            self._save_whole(state)
+        else:
+            self._append(told)
+        self._saved = state
+
+    def _save_whole(self, state: LastState) -> None:
+        self._mark, self._lines = secrets.token_hex(8), 0
+        write_private(self._whole, json.dumps({"version": _VERSION, "mark": self._mark, **whole(state)}))
+        self._changes.unlink(missing_ok=True)
+
+    def _append(self, told: Document) -> None:
+        line = json.dumps({"mark": self._mark, **told}) + "\n"
+        try:
+            descriptor = os.open(self._changes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(descriptor, "a") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            if not self._lines:
+                sync_folder(self._changes.parent)
+        except OSError:
+            self._saved = None  # half a line may be there: the next one is a whole file
+            raise
+        self._lines += 1
+
+    def _lines_of(self, mark: str) -> Iterator[Document]:
+        """A line without its end is one whose writing was broken off, and nobody was told that it is on disk."""
+        if not self._changes.exists():
+            return
+        for text in self._changes.read_text().split("\n")[:-1]:
+            line = cast(Document, json.loads(text))
+            if line["mark"] == mark:
+                yield line
