@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.agent_lives import lives
 from tests.agent_samples import ANN, BOB, NOW, definition, peer, state
 from twinlock.agent import desired as module
-from twinlock.agent.desired import advanced, desired
+from twinlock.agent.desired import Desired, advanced, desired
 from twinlock.agent.state import LastState
 
 
@@ -21,8 +21,13 @@ def test_a_step_at_a_time_ends_where_judging_everybody_anew_does(life):
     for last, now in later:
         want, was = advanced(want, was, last, now, "a"), last
         anew = desired(last, now, "a")
-        assert replace(want, refused=tuple(sorted(want.refused))) == replace(anew, refused=tuple(sorted(anew.refused)))
+        assert now < want.until <= anew.until
+        assert sorted_out(want) == sorted_out(anew)
         assert want.served == anew.served
+
+
+def sorted_out(want: Desired) -> Desired:
+    return replace(want, until=0, refused=tuple(sorted(want.refused)))
 
 
 def many(count: int) -> LastState:

@@ -69,9 +69,9 @@ class CallBook:
     ) -> tuple[Call, ...]:
         """`clock` is monotonic seconds, `now` epoch seconds. What it returns is taken as called."""
         calls: list[Call] = []
-        for key, peer in peers.items():
-            open_way = way.get(key)
-            if open_way is None or open_way.endpoint is None or now - open_way.handshake > ALIVE_SECONDS:
+        for key, open_way in way.items():
+            peer = peers.get(key)
+            if peer is None or open_way.endpoint is None or now - open_way.handshake > ALIVE_SECONDS:
                 continue
             again = self._was_lost(key, service.get(key), clock)
             if again or self._is_due(key, open_way, service.get(key), clock):

@@ -35,7 +35,7 @@ class Desired:
     peers: Mapping[str, Peer]  # public key -> the peer to serve
     refused: tuple[str, ...]  # one line for each peer that the registry holds and this gateway does not believe
     reach: Reach
-    until: float  # epoch seconds: then the next of these peers expires
+    until: float  # epoch seconds: none of these peers expires before
     preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
     rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])  # -> the current key
@@ -98,6 +98,8 @@ class _Draft:
         self._addresses = dict(before.addresses) if before else {}
         self._rotating = dict(before.rotating) if before else {}
         self._replaced = {new: old for old, new in self._rotating.items()}
+        # Of those that are there; whoever is admitted brings it forward.
+        self._until = math.inf if before is None else before.until if now < before.until else self._next_end()
 
     def admit(self, tenant: Tenant, peers: Iterable[Peer]) -> None:
         for peer in sorted(peers, key=_current_first):
@@ -115,6 +117,12 @@ class _Draft:
                 self._rotating[peer.public_key] = self._addresses[peer.address]
             self._addresses.setdefault(peer.address, peer.public_key)
             self._peers[peer.public_key] = peer
+            if peer.ends_at is not None:
+                self._until = min(self._until, peer.ends_at)
+
+    def _next_end(self) -> float:
+        ends = (peer.ends_at for peer in self._peers.values())
+        return min((end for end in ends if end is not None and end > self._now), default=math.inf)
 
     def take_out(self, address: str) -> list[Peer]:
         """Who was served at this address is not any more, and comes back."""
@@ -132,7 +140,7 @@ class _Draft:
             peers=peers,
             refused=tuple(self.refused),
             reach=reach,
-            until=min((peer.ends_at for peer in peers.values() if peer.ends_at is not None), default=math.inf),
+            until=self._until,
             preshared={key: opened[key] for key in opened if (held := peers.get(key)) and held.preshared is not None},
             rotating=self._rotating,
             addresses=self._addresses,

@@ -181,16 +181,17 @@ class Serving:
         want = self._shared.want  # first: whom it names has a way by then
         # Both, also where this gateway stands by: an interface that is gone fails here.
         way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
+        opened = {key: peer for key, peer in way.items() if peer.handshake}  # of all peers, who ever came
         self._own.fit = True
-        self._call(way, service)
+        self._call(opened, service)
         self._out.identities.settle(want.peers if want else {})
         now = self._out.now()
         if want is not None:
             self._ways.learn(want.peers)
-        self._shared.ends = self._ways.ends(way, now)
-        self._shared.fresh = self._fresh.count(way, self._out.clock(), now)
+        self._shared.ends = self._ways.ends(opened, now)
+        self._shared.fresh = self._fresh.count(opened, self._out.clock(), now)
         self._call_remembered(self._ways.calls(way, now))
-        for ways in self._ways.news(way, now):
+        for ways in self._ways.news(opened, now):
             self._out.say(ways)
 
     def _call_remembered(self, calls: Sequence[SetPeer]) -> None:

@@ -47,13 +47,17 @@ class SetPeer:
 class Wg:
     def __init__(self, runner: Run = run) -> None:
         self._run = runner
+        # Of each interface as it was last read: most lines of ten thousand say what they said a second ago.
+        self._lines: dict[str, Mapping[str, TunnelPeer]] = {}
 
     def interfaces(self) -> frozenset[str]:
         return frozenset(self._run(("wg", "show", "interfaces"), "").split())
 
     def peers(self, interface: str) -> dict[str, TunnelPeer]:
         """By public key."""
-        return parse_dump(self._run(("wg", "show", interface, "dump"), ""))
+        found = parse_dump(self._run(("wg", "show", interface, "dump"), ""), self._lines.get(interface, {}))
+        self._lines[interface] = found
+        return {peer.public_key: peer for peer in found.values()}
 
     def preshared(self, interface: str) -> dict[str, PresharedKey]:
         """The pre-shared keys of those peers that have one."""
@@ -145,10 +149,10 @@ def _section(peer: SetPeer) -> str:
     return "\n".join(filter(None, lines)) + "\n"
 
 
-def parse_dump(text: str) -> dict[str, TunnelPeer]:
-    """The peers in the text of `wg show INTERFACE dump`. Its first line holds the private key: it is not looked at."""
-    lines = text.splitlines()[1:]
-    return {peer.public_key: peer for peer in map(_peer, lines)}
+def parse_dump(text: str, known: Mapping[str, TunnelPeer]) -> dict[str, TunnelPeer]:
+    """The peers in the text of `wg show INTERFACE dump`, by their lines; `known` ones are not read again. The first
+    line holds the private key: it is not looked at."""
+    return {line: known.get(line) or _peer(line) for line in text.splitlines()[1:]}
 
 
 def _peer(line: str) -> TunnelPeer:
