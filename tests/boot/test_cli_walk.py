@@ -105,6 +105,29 @@ def test_a_range_that_runs_out_says_so_before_it_is_full(cloud):
     assert "5 of 5" in run("status").stdout
 
 
+def test_full_gateways_let_nobody_in_and_it_is_said_before(cloud):
+    gateways_are_up(cloud.registry, int(time.time()), peers=64_999)
+    cloud.become("enroller")
+    first = run("--json", "peer", "enrol", "laptop", "-t", "red", "-k", public_key(1))
+    assert (first.exit_code, "hold 64,999 of 65,000 peers" in first.stderr) == (0, True)
+    gateways_are_up(cloud.registry, int(time.time()), peers=65_000, left_out=2)
+    Path("peers.yaml").write_text(json.dumps({"tenants": {"red": {"desk": {"public_key": public_key(2)}}}}))
+    Path("listed.yaml").write_text(json.dumps({"tenants": {"red": {"laptop": {"public_key": public_key(1)}}}}))
+    for words in (("enrol", "desk", "-t", "red", "-k", public_key(2)), ("apply", "peers.yaml", "--yes")):
+        full = run("peer", *words)
+        assert (full.exit_code, "the gateways are full" in full.stderr) == (3, True)
+    cloud.become("approver")
+    for words in (("approve", "laptop", "-t", "red"), ("approve", "--file", "listed.yaml")):
+        full = run("peer", *words)
+        assert (full.exit_code, "the gateways are full" in full.stderr) == (3, True)
+    assert [(peer.name, peer.state) for peer in cloud.registry.peers("red")] == [("laptop", "pending")]
+    status = run("status")
+    assert "gateway b leaves out 2 peers of the registry" in status.stderr
+    assert "65000 of 65536" in status.stdout
+    told = facts("status")["gateways"][0]
+    assert (told["peers"], told["left_out"], told["holds"]) == (65_000, 2, 65_536)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

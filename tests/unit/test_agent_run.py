@@ -244,6 +244,17 @@ def test_a_gateway_says_with_its_heartbeat_how_many_clients_hold_a_way_to_it(sta
     assert stage.table.records[-1].ways == 1
 
 
+def test_a_gateway_says_at_once_how_full_it_is_and_whom_it_leaves_out(stage, monkeypatch):
+    monkeypatch.setattr("twinlock.agent.desired.HOLDS", 1)
+    gateway = stage.gateway()
+    _turn(stage, gateway)
+    assert (stage.table.records[-1].peers, stage.table.records[-1].left_out) == (1, 0)
+    stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.8")
+    stage.table.change("bob")
+    _turn(stage, gateway)
+    assert (stage.table.records[-1].peers, stage.table.records[-1].left_out) == (1, 1)
+
+
 def test_an_idle_turn_costs_one_small_read_and_a_lease(stage):
     gateway = stage.gateway()
     _turn(stage, gateway)

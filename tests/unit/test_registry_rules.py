@@ -215,8 +215,9 @@ def test_what_this_version_never_writes_is_corrupt_and_not_empty(wire):
 
 
 @pytest.mark.parametrize("ways", [None, 0, 12])
-def test_a_gateway_record_comes_back_as_it_went(ways):
-    record = gateway_record("a", ways=ways)
+@pytest.mark.parametrize(("peers", "left_out"), [(None, 0), (0, 0), (65_536, 3)])
+def test_a_gateway_record_comes_back_as_it_went(ways, peers, left_out):
+    record = gateway_record("a", ways=ways, peers=peers, left_out=left_out)
     assert items.gateway_from(decode(encode(items.gateway_item(record)))) == record
 
 

@@ -14,6 +14,7 @@ from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import check_name
 from twinlock.registry.model import Peer
+from twinlock.registry.places import HOLDS
 from twinlock.registry.preshared import PresharedKey
 from twinlock.registry.public_key import check_public_key
 
@@ -53,6 +54,7 @@ def desired(state: LastState, now: float, slot: str) -> Desired:
     draft = _Draft(state, now)
     for tenant in state.definition.tenants:
         draft.admit(tenant, state.peers.get(tenant.name, {}).values())
+    draft.leave_out()
     return draft.done(reach(state.definition, state.storage_prefixes, slot))
 
 
@@ -73,6 +75,7 @@ def advanced(before: Desired, was: LastState, state: LastState, now: float, slot
             gone += [peer for peer in new.values() if peer.ends_at is not None and peer.ends_at <= now]
         touched = [kept for peer in gone + come for kept in draft.take_out(peer.address)]
         draft.admit(tenant, {peer.public_key: peer for peer in touched + come if peer.public_key in new}.values())
+    draft.leave_out()
     if draft.refused:
         return desired(state, now, slot)
     return draft.done(before.reach)
@@ -133,6 +136,28 @@ class _Draft:
         for key in keys:
             self._rotating.pop(key, None)
         return [self._peers.pop(key) for key in keys if key in self._peers]
+
+    def leave_out(self) -> None:
+        """Whom there is no place for: those who were enrolled last, so that gateways agree, and the first ones stay."""
+        if len(self._peers) <= HOLDS:
+            return
+        holders: dict[str, list[Peer]] = {}  # of an address: a peer, and the key of it that retires
+        for peer in self._peers.values():
+            holders.setdefault(peer.address, []).append(peer)
+        places = HOLDS
+        for keys in sorted(holders.values(), key=lambda keys: min((key.enrolled_at, key.public_key) for key in keys)):
+            places -= len(keys)
+            if places < 0:
+                self._shut(keys)
+
+    def _shut(self, keys: Iterable[Peer]) -> None:
+        for peer in keys:
+            del self._peers[peer.public_key]
+            self._rotating.pop(peer.public_key, None)
+            self._addresses.pop(peer.address, None)
+            self.refused.append(
+                f"peer {peer.name} of tenant {peer.tenant} is not served: the gateway is full, it holds {HOLDS} peers"
+            )
 
     def done(self, reach: Reach) -> Desired:
         peers, opened = self._peers, self._state.preshared

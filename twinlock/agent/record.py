@@ -40,4 +40,6 @@ def load_record(folder: Path) -> GatewayRecord:
         strays=(),
         failing=(),
         ways=0,
+        peers=None,
+        left_out=0,
     )

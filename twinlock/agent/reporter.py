@@ -30,12 +30,12 @@ class Reporter:
 
     def report(self, applied: Mapping[str, int]) -> None:
         """Heartbeat: every few seconds, and at once when there is news. `applied` are the generations in force."""
-        state = self._shared.state
-        if state is None or self._shared.want is None:
+        state, want = self._shared.state, self._shared.want
+        if state is None or want is None:
             return
         lines = tuple(map(str, self._strays))
         failing = tuple(sorted(self._shared.failing))
-        news = (applied, state.storage_prefixes, self._shared.serving, lines, failing)
+        news = (applied, state.storage_prefixes, self._shared.serving, lines, failing, len(want.refused))
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return
         self._record = replace(
@@ -46,6 +46,8 @@ class Reporter:
             serving=news[2],
             strays=news[3],
             failing=news[4],
+            left_out=news[5],
+            peers=len(want.peers),
             ways=self._shared.fresh,  # no news by itself: clients come and go all the time
         )
         self._out.registry.put_gateway(self._record)

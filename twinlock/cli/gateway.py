@@ -15,12 +15,14 @@ from twinlock.cli.gateway_rotation import Progress, identity_name, progress
 from twinlock.cli.gateway_switch import SWITCH_SECONDS, await_ways, switch, switch_target
 from twinlock.cli.health import GatewayHealth, health
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName, chosen, duration
+from twinlock.registry.model import GatewayRecord
+from twinlock.registry.places import HOLDS, is_scarce
 
 app = typer.Typer(no_args_is_help=True, help="List, switch, rotate and replace gateways.")
 Force = Annotated[bool, typer.Option("--force", help="Do not wait for ways: clients without one are lost for minutes.")]
 Timeout = Annotated[str, typer.Option(help="So long it waits for clients' ways: 40s.")]
 SHOWN = 20  # names of peers
-COLUMNS = ("SLOT", "ZONE", "INSTANCE", "PUBLIC ADDRESS", "ROLE", "WAYS", "UP", "STATE")
+COLUMNS = ("SLOT", "ZONE", "INSTANCE", "PUBLIC ADDRESS", "ROLE", "PEERS", "WAYS", "UP", "STATE")
 
 
 @app.command("list", epilog="Example: twinlock -e prod gateway list --json")
@@ -161,15 +163,28 @@ def look(environment: Environment) -> tuple[GatewayHealth, ...]:
 def facts(one: GatewayHealth) -> dict[str, screen.Json]:
     record = cast(dict[str, screen.Json], {} if one.record is None else asdict(one.record))
     slot = {"slot": one.slot, "zone": one.zone, "public_address": one.public_address}
-    state = {"heartbeat_age": one.age, "behind": dict(one.behind), "well": one.problem is None, "problem": one.problem}
+    state = {
+        "holds": HOLDS,
+        "heartbeat_age": one.age,
+        "behind": dict(one.behind),
+        "well": one.problem is None,
+        "problem": one.problem,
+    }
     return slot | record | state
 
 
 def row(one: GatewayHealth) -> tuple[str, ...]:
     state = "[green]well[/]" if one.problem is None else f"[red]{one.problem}[/]"
     if one.record is None:
-        return one.slot, one.zone, "-", one.public_address, "-", "-", "-", state
+        return one.slot, one.zone, "-", one.public_address, "-", "-", "-", "-", state
     role = "[bold]serving[/]" if one.record.serving else "standby"
     up = screen.span(max(0, int(time.time()) - one.record.booted_at))
     ways = "-" if one.record.ways is None else str(one.record.ways)
-    return one.slot, one.zone, one.record.instance_id, one.public_address, role, ways, up, state
+    return one.slot, one.zone, one.record.instance_id, one.public_address, role, _held(one.record), ways, up, state
+
+
+def _held(record: GatewayRecord) -> str:
+    if record.peers is None:
+        return "-"
+    text = f"{record.peers} of {HOLDS}"
+    return f"[yellow]{text}[/]" if is_scarce(record.peers) else text

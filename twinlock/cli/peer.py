@@ -14,6 +14,7 @@ from twinlock.cli.client_file import client_file
 from twinlock.cli.client_output import Form, read_file, render, used, write_all
 from twinlock.cli.options import AsJson, EnvironmentName, PeerName, TenantName, chosen, duration
 from twinlock.cli.peer_bulk import approve_listed
+from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import made_for, read_preshared_key
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
 from twinlock.cli.wireguard_file import ClientFile, aged
@@ -63,6 +64,7 @@ def enrol(
     """Ask for a peer to be let in; somebody else approves it."""
     scope, seconds = chosen(ctx, environment, as_json), None if ttl is None else duration(ttl)
     opened = scope.open()
+    check_gateways(opened.registry, 1)
     with made_for(opened, tenant, public_key, preshared_key_file) as preshared:
         peer = opened.registry.enrol(opened.actor(), tenant, name, public_key, seconds, preshared)
     left = opened.registry.scarce_room(tenant)
@@ -94,6 +96,7 @@ def approve(
         peers = approve_listed(scope.open(), file)
     elif file is None and name is not None and tenant is not None:
         opened = scope.open()
+        check_gateways(opened.registry, 1)
         peers = [opened.registry.approve(opened.actor(), tenant, name)]
     else:
         raise typer.BadParameter("pass NAME and --tenant, or --file alone")

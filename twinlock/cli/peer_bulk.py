@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from twinlock.cli import screen
 from twinlock.cli.cloud import Environment
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.cli.peers_file import read_roster, roster_text
+from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import check_folder, made_for_some
 from twinlock.registry.errors import Refused
 from twinlock.registry.model import Peer, Wanted
@@ -62,9 +64,13 @@ def approve_listed(opened: Environment, file: Path) -> list[Peer]:
     roster, actor, done = read_roster(file), opened.actor(), list[Peer]()
     live = {tenant: _live(opened.registry, tenant) for tenant in roster}
     steps(roster, live, prune=False)
-    for tenant, listed in roster.items():
-        names = {one.name for one in listed}
-        pending = [peer.name for peer in live[tenant] if peer.state == "pending" and peer.name in names]
+    names = {tenant: {one.name for one in listed} for tenant, listed in roster.items()}
+    waiting = {
+        tenant: [peer.name for peer in peers if peer.state == "pending" and peer.name in names[tenant]]
+        for tenant, peers in live.items()
+    }
+    check_gateways(opened.registry, sum(map(len, waiting.values())))
+    for tenant, pending in waiting.items():
         for at in range(0, len(pending), BULK):
             done += opened.registry.approve_some(actor, tenant, pending[at : at + BULK])
     return done
@@ -94,6 +100,8 @@ def _difference(registry: Registry, roster: Roster, *, prune: bool) -> tuple[Ste
     """Everything that can be known before is refused before."""
     found = steps(roster, {tenant: _live(registry, tenant) for tenant in roster}, prune=prune)
     check_unowned(found, registry.owners(step.public_key for step in found if step.act == "enrol"))
+    acts = Counter(step.act for step in found)
+    check_gateways(registry, acts["enrol"] - acts["revoke"])
     for tenant in roster:
         more = sum(step.act == "enrol" and step.tenant == tenant for step in found)
         room = registry.room(tenant)

@@ -53,6 +53,11 @@ def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJ
         (name, str(generations.get(name, 0)), _in_use(rooms[name]), *(str(counts[name][state]) for state in _STATES))
         for name in tenants
     ]
+    for one in found:
+        if one.record is not None and one.record.left_out:
+            screen.show_warning(
+                f"gateway {one.slot} leaves out {one.record.left_out} peers of the registry: its journal says why"
+            )
     for name, some in old.items():
         if some:
             due = sum(one.due for one in some)

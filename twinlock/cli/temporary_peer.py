@@ -12,6 +12,7 @@ from types import FrameType
 
 from twinlock.cli.cloud import Environment
 from twinlock.cli.health import FRESH
+from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import current_data_key
 from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.errors import Refused, Unavailable
@@ -73,6 +74,7 @@ def temporary_peer(
     rules = tenant_of(registry.definition(), tenant)
     if rules.approval != "auto":
         raise Refused(f"tenant {tenant} asks for approval: temporary peers need a tenant with approval: auto")
+    check_gateways(registry, 1)
     actor = environment.actor()
     preshared = make_preshared_key() if rules.preshared_keys else None
     wrapped = None if preshared is None else current_data_key(environment, tenant).wrap(preshared, key.public())

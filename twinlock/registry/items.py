@@ -151,6 +151,8 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"strays": record.strays} if record.strays else {}),
         **({"failing": record.failing} if record.failing else {}),
         **({"ways": record.ways} if record.ways is not None else {}),
+        **({"peers": record.peers} if record.peers is not None else {}),
+        **({"left_out": record.left_out} if record.left_out else {}),
     }
 
 
@@ -174,6 +176,8 @@ def gateway_from(item: Item) -> GatewayRecord:
         strays=texts(item, "strays") if "strays" in item else (),
         failing=texts(item, "failing") if "failing" in item else (),
         ways=number(item, "ways") if "ways" in item else None,
+        peers=number(item, "peers") if "peers" in item else None,
+        left_out=number(item, "left_out") if "left_out" in item else 0,
     )
 
 

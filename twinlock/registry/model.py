@@ -84,6 +84,8 @@ class GatewayRecord:
     strays: tuple[str, ...] = ()  # a line for each thing that was changed on the gateway by hand in the last day
     failing: tuple[str, ...] = ()  # checks of its own health (docs/availability.md)
     ways: int | None = None  # how many clients hold a fresh way to it; None: an older one, which can't say
+    peers: int | None = None  # how many it lets in, keys that retire among them; None: as above
+    left_out: int = 0  # peers of the registry that it does not serve: it does not believe them, or has no place
 
 
 @dataclass(frozen=True, kw_only=True)
