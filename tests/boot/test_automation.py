@@ -130,6 +130,18 @@ def test_two_callers_do_not_meet(made: Cloud, platform: Automation):
     assert waiting.result().counts()["create"] > 50
 
 
+def test_an_engine_whose_starter_was_killed_is_waited_for(made: Cloud, platform: Automation):
+    """Its lock is gone with its starter; the file still names it."""
+    (made.folder / "work").mkdir(exist_ok=True)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as engine:
+        (made.folder / "work" / "orphan.lock").write_text(str(engine.pid))
+        with pytest.raises(Busy, match="another operation on orphan"):
+            platform.preview(wanted("orphan"))
+        engine.kill()
+    with pytest.raises(TimedOut):
+        platform.preview(wanted("orphan"), Wishes(timeout=0.5))
+
+
 def test_an_operation_ends_when_its_time_is_over(platform: Automation):
     with pytest.raises(TimedOut, match=r"not done in 1\.5 s"):
         platform.preview(wanted("slow"), Wishes(timeout=1.5))

@@ -26,6 +26,7 @@ class Engine(PulumiCommand):
         self.command, self.version = command, _version(command)
         self._running: subprocess.Popen[str] | None = None
         self._ended = threading.Event()
+        self.on_start: Callable[[int], object] | None = None  # is told each process that is started
 
     def run(
         self,
@@ -43,6 +44,8 @@ class Engine(PulumiCommand):
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         ) as process:  # fmt: skip
             self._running = process
+            if self.on_start:
+                self.on_start(process.pid)
             if self._ended.is_set():
                 self._interrupt(process)
             out, err = process.communicate()

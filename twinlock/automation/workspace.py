@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import yaml
 
@@ -50,21 +51,45 @@ class Workspace:
 
     @contextmanager
     def alone(self, environment: str, wait: float, operation: Operation) -> Generator[None]:
-        """One operation on an environment at a time, of all processes that share the workspace."""
+        """One operation on an environment at a time, of all processes that share the workspace.
+
+        The lock's file names the engine that was started last: killed, who started it leaves it behind at work.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + wait
-        with (self._folder / f"{environment}.lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if operation.ended_by:
-                        raise operation.ended_by(f"ended while waiting for {environment}") from error
-                    if time.monotonic() >= until:
-                        raise Busy(f"another operation on {environment} is under way") from error
-                    time.sleep(LOCK_POLL_SECONDS)
+        with (self._folder / f"{environment}.lock").open("a+") as lock:
+            while not _taken(lock):
+                if operation.ended_by:
+                    raise operation.ended_by(f"ended while waiting for {environment}")
+                if time.monotonic() >= until:
+                    raise Busy(f"another operation on {environment} is under way")
+                time.sleep(LOCK_POLL_SECONDS)
+
+            def note(engine: int) -> None:
+                lock.truncate(0)
+                lock.write(str(engine))
+                lock.flush()
+
+            operation.process.on_start = note
             yield
+
+
+def _taken(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    lock.seek(0)
+    engine = lock.read().strip()
+    return not engine or not _at_work(int(engine))
+
+
+def _at_work(engine: int) -> bool:
+    """Each engine leads a session: another process that has come by the number since hardly does."""
+    try:
+        return os.getsid(engine) == engine
+    except ProcessLookupError:
+        return False
 
 
 def configuration(wanted: EnvironmentSpec) -> dict[str, object]:
