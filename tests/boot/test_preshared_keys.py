@@ -20,7 +20,7 @@ from twinlock.registry.preshared import make_preshared_key
 pytestmark = pytest.mark.timeout(180)
 ENROLLER = Actor(user_id="AIDAENROLLER", arn="arn:aws:iam::123456789012:user/enroller", host="stage")
 APPROVER = Actor(user_id="AIDAAPPROVER", arn="arn:aws:iam::123456789012:user/approver", host="stage")
-_QUIET = 11.0  # seconds: a client asks for a handshake each 5 s
+_QUIET = 6.0  # seconds: a client asks for a handshake at once, and again after 5 s
 
 
 def _wg(*words: str, stdin: str = "") -> str:
