@@ -146,6 +146,8 @@ def _destinations(key: str, tenant: Tenant) -> Iterator[Problem]:
     names = [service.name for service in tenant.services]
     if len(set(names)) < len(names):
         yield _problem(f"{key}.services", names, "names a service twice", "name each service once")
+    if "storage" in names:
+        yield _problem(f"{key}.services", "storage", "is the name of the storage itself", "choose another name")
 
 
 def _tenants_in_tunnel(tenants: Mapping[str, Tenant], tunnel_range: IPv4Network) -> Iterator[Problem]:

@@ -118,7 +118,7 @@ class Storage(Model):
 class Service(Model):
     """A destination of a tenant's peers."""
 
-    name: Label = Field(description="a short name")
+    name: Label = Field(description="a short name, and not storage")
     cidr: IPv4Network = Field(description="an address or a network, such as 10.20.128.5/32")
     port: int = Field(ge=1, le=65535, description="a port, 1 to 65535")
     protocol: Literal["tcp", "udp"] = Field(default="tcp", description="tcp or udp")

@@ -16,12 +16,13 @@ _NAMES, _TENANTS = ("ann", "bob", "eve"), {"ml": "10.100.1.", "ci": "10.100.2."}
 
 # A peer as a registry could hold it, sound or not: names, keys and addresses meet often.
 _peers = strategies.builds(
-    lambda name, key, tenant, last, ends, retires, replaces, sealed: replace(
+    lambda name, key, tenant, last, ends, retires, replaces, sealed, reach: replace(
         peer(name, key, f"{_TENANTS[tenant]}{last}", tenant),
         expires_at=None if ends is None else NOW + ends,
         retires_at=None if retires is None else NOW + retires,
         replaces=replaces,
         preshared="1:x" if sealed else None,
+        reach=reach,
     ),
     strategies.sampled_from(_NAMES),
     strategies.sampled_from(KEYS),
@@ -31,6 +32,7 @@ _peers = strategies.builds(
     strategies.sampled_from([None, None, None, 20]),
     strategies.sampled_from([None, None, *KEYS]),
     strategies.sampled_from([False, False, False, True]),
+    strategies.sampled_from([None, None, ("storage",), ("database",), ("10.60.0.0/24", "storage")]),
 )
 _steps = strategies.one_of(
     _peers,

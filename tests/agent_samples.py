@@ -118,7 +118,7 @@ class Machine:
                 change(what["elem"])
 
 
-def peer(name="ann", key=ANN, address="10.100.1.1", tenant="ml", expires_at=None, state="approved") -> Peer:
+def peer(name="ann", key=ANN, address="10.100.1.1", tenant="ml", expires_at=None, state="approved", reach=None) -> Peer:
     return Peer(
         tenant=tenant,
         name=name,
@@ -129,6 +129,7 @@ def peer(name="ann", key=ANN, address="10.100.1.1", tenant="ml", expires_at=None
         enrolled_at=NOW - 60,
         approved_by=("AIDAA",),
         expires_at=expires_at,
+        reach=reach,
     )
 
 

@@ -38,6 +38,23 @@ def test_a_file_is_shown_then_applied_then_approved_by_somebody_else(cloud):
     assert facts("peer", "apply", "again.yaml")["steps"] == []
 
 
+def test_a_file_narrows_what_a_peer_reaches_and_nothing_that_is_there(cloud):
+    line = f'tenants: {{red: {{ada: {{public_key: "{public_key(1)}", reach: %s}}}}}}\n'
+    Path("peers.yaml").write_text(line % "[storage, db]")
+    refused = run("peer", "apply", "peers.yaml", "--yes")
+    assert refused.exit_code == 3 and "tenant red does not reach db" in " ".join(refused.stderr.split())
+    Path("peers.yaml").write_text(line % "[nfs, 10.80.64.0/20]")
+    cloud.become("enroller")
+    assert "to 10.80.64.0/20, nfs alone" in run("peer", "apply", "peers.yaml", "--yes").stdout
+    assert facts("peer", "show", "ada", "-t", "red")["reach"] == ["10.80.64.0/20", "nfs"]
+    assert "10.80.64.0/20, nfs" in run("peer", "list").stdout
+    Path("again.yaml").write_text(run("peer", "export").stdout)
+    assert facts("peer", "apply", "again.yaml")["steps"] == []
+    Path("peers.yaml").write_text(line % "[nfs]")
+    refused = run("peer", "apply", "peers.yaml", "--yes")
+    assert refused.exit_code == 3 and "another reach than the list says" in " ".join(refused.stderr.split())
+
+
 def test_what_the_file_does_not_list_goes_only_with_prune(cloud):
     facts("peer", "apply", listing(auto={"one": public_key(1), "two": public_key(2)}), "--yes")
     file = listing(auto={"one": public_key(1)})

@@ -110,3 +110,12 @@ def test_show_says_what_of_a_file_has_aged(cloud, key):
         cloud.registry.put_gateway(gateway_record(slot, storage_prefixes=("52.218.0.0/17", "16.12.18.0/23")))
     assert facts(*words)["aged"] == ["lacks AllowedIPs 16.12.18.0/23", "still has AllowedIPs 3.5.64.0/21"]
     assert run("peer", "show", "laptop", "-t", "red", "--file", "none.conf").exit_code == 3
+
+
+def test_the_file_of_a_narrowed_peer_routes_what_it_reaches_alone(cloud):
+    gateways_are_up(cloud.registry, 1)
+    facts("peer", "enrol", "pc", "-t", "red", "-k", public_key("pc"), "--reach", "nfs")
+    shown = facts("peer", "config", "pc", "-t", "red")
+    assert (shown["allowed"], shown["reach"]) == (["10.64.0.1/32", "10.80.12.7/32"], ["nfs"])
+    unknown = run("peer", "enrol", "tv", "-t", "red", "-k", public_key("tv"), "--reach", "smb")
+    assert (unknown.exit_code, unknown.stdout) == (3, "") and "does not reach smb" in unknown.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import time
@@ -183,6 +184,23 @@ def test_no_credentials_are_one_line_with_the_mend(cloud, monkeypatch):
     result = run("status")
     assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1)
     assert "AWS_PROFILE" in result.stderr
+
+
+def test_metrics_say_the_same_to_programs(cloud):
+    now = int(time.time())
+    gateways_are_up(cloud.registry, now - 3, applied={"auto": 1}, ways=7, failing=("clock",))
+    facts("peer", "enrol", "job", "-t", "auto", "-k", public_key("job"))
+    text = run("metrics").stdout
+    lines = set(text.splitlines())
+    assert 'twinlock_gateway_serving{environment="lab",slot="a"} 1' in lines
+    assert 'twinlock_gateway_well{environment="lab",slot="b"} 0' in lines, "its clock"
+    assert 'twinlock_gateway_failing{check="clock",environment="lab",slot="a"} 1' in lines
+    assert 'twinlock_gateway_ways{environment="lab",slot="a"} 7' in lines
+    assert 'twinlock_gateway_behind_changes{environment="lab",slot="a",tenant="auto"} 0' in lines
+    assert 'twinlock_tenant_peers{environment="lab",state="approved",tenant="auto"} 1' in lines
+    assert 'twinlock_tenant_addresses_held{environment="lab",tenant="auto"} 1' in lines
+    assert re.fullmatch(r'(# (HELP|TYPE) twinlock_.+\n|twinlock_[a-z_]+\{([a-z]+="[^"]*",?)+\} [0-9.]+\n)+', text)
+    assert facts("metrics")["tenant_peers"][0]["environment"] == "lab"
 
 
 def test_status_says_who_serves_who_is_behind_and_who_is_silent(cloud, monkeypatch):

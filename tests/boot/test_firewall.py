@@ -9,13 +9,16 @@ import pwd
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from lab.fabric.kernel import inside, inside_run
 from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
+from twinlock.agent.box import Changes, nft_commands
+from twinlock.agent.desired import Narrow
+from twinlock.agent.nft import Nft
 
 ELSEWHERE = '"wg-*"'
 TUNNELS = '{ "wg-service", "wg-service2", "wg-way", "wg-way2", "tl-probe" }'
@@ -90,7 +93,7 @@ STOPPED = (
     ),
     Stopped(
         "a tenant to the storage's other ports", lambda b: b.opens(b.peer, fw.STORAGE, 80),
-        (("ip daddr @storage tcp dport 443", "ip daddr @storage meta l4proto tcp"),), too_much=False,
+        (("_tenants ip daddr @storage tcp dport 443", "_tenants ip daddr @storage meta l4proto tcp"),), too_much=False,
     ),
     Stopped(
         "a tenant to another port of its service", lambda b: b.opens(b.peer, fw.SERVICE, 22),
@@ -162,6 +165,25 @@ def test_what_the_registry_gave_gets_through(bench: Bench) -> None:
     assert bench.opens(bench.peer, fw.SERVICE, 5432)
     assert bench.opens(bench.gateway, fw.STRANGER, 443)
     assert bench.opens(bench.gateway, fw.METADATA, 80)
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_narrowed_peer_reaches_what_it_was_given_alone_whatever_it_routes(bench: Bench, protected: bool) -> None:
+    """Through the agent's own words to nft; with the protection taken out it reaches what its tenant does."""
+    bench.load(*(() if protected else (("ip saddr @narrow jump narrowed", ""),)), too_much=False)
+    nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
+    service = Narrow(
+        address=fw.PEER, storage=False, networks=(), services=((f"{fw.PEER}/32", f"{fw.SERVICE}/32", "tcp", 5432),)
+    )
+    nft.transaction(nft_commands(Changes(narrow_flush=True, narrow_add=(service,))))
+    assert bench.opens(bench.peer, fw.SERVICE, 5432)
+    assert bench.opens(bench.peer, fw.STORAGE, 443) is not protected
+    storage = replace(service, storage=True, services=())
+    nft.transaction(nft_commands(Changes(narrow_remove=(service,), narrow_add=(storage,))))
+    assert bench.opens(bench.peer, fw.STORAGE, 443)
+    assert bench.opens(bench.peer, fw.SERVICE, 5432) is not protected
+    nft.transaction(nft_commands(Changes(narrow_remove=(storage,))))
+    assert bench.opens(bench.peer, fw.STORAGE, 443) and bench.opens(bench.peer, fw.SERVICE, 5432)
 
 
 def test_security_updates_get_out_on_443_and_nowhere_else(bench: Bench) -> None:

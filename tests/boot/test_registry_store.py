@@ -56,6 +56,29 @@ def test_a_peer_is_served_once_somebody_else_approved_it(registry):
     assert (approved.state, approved.approved_by, approved.address) == ("approved", (BOB.user_id,), pending.address)
 
 
+def test_a_narrowed_peer_is_served_as_its_people_said_and_rotates_so(registry):
+    registry.enrol(ALICE, "red", "laptop", public_key(1), reach=("nfs",))
+    registry.approve(BOB, "red", "laptop")
+    [served] = registry.served_peers("red")
+    assert (served.reach, served.needs) == (("nfs",), {"narrowing"}), "an older gateway would serve it wide"
+    registry.rotate(ALICE, "red", "laptop", public_key(2), grace=60)
+    registry.approve(BOB, "red", "laptop")
+    assert [peer.reach for peer in registry.served_peers("red")] == [("nfs",), ("nfs",)]
+    with pytest.raises(Refused, match="does not reach db"):
+        registry.enrol(ALICE, "red", "pc", public_key(3), reach=("db",))
+    assert registry.live("red", "pc") == ()
+
+
+@pytest.mark.parametrize("wider", [None, ("nfs", "storage"), ()])
+def test_who_may_write_the_peers_item_alone_widens_nobody(registry, table, wider):
+    registry.enrol(ALICE, "red", "laptop", public_key(1), reach=("nfs",))
+    registry.approve(BOB, "red", "laptop")
+    item = dict(table.get((keys.peer("red"), "laptop")))
+    del item["reach"], item["needs"]
+    table.transact([Put(item if wider is None else item | {"reach": wider})])
+    assert registry.served_peers("red") == ()
+
+
 def test_nobody_approves_what_he_enrolled(registry):
     registry.enrol(ALICE, "red", "laptop", public_key(1))
     with pytest.raises(Refused, match="somebody else"):

@@ -15,7 +15,7 @@ from twinlock.agent.calls import Call
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
-from twinlock.agent.nft import Nft
+from twinlock.agent.nft import Nft, prefix
 from twinlock.agent.wg import Wg, parse_dump
 
 PROBE = "10.100.0.2"  # what proofs of transfer come from
@@ -57,7 +57,7 @@ def test_a_second_pass_changes_nothing():
     assert _box(machine).reconcile(want)
     again = _box(machine)
     # A fresh agent does not know what the sets of networks hold: it writes them once more, and nothing else.
-    assert again.reconcile(want) == Changes(reach=want.reach)
+    assert again.reconcile(want) == Changes(reach=want.reach, narrow_flush=True)
     asked = len(machine.asked)
     assert not again.reconcile(want)
     assert len(machine.asked) == asked
@@ -207,7 +207,11 @@ def test_after_a_failed_command_the_box_is_read_anew():
 
 def test_a_peer_whose_address_changed_is_called_anew():
     have = Have(
-        way=frozenset({ANN}), service={ANN: ("10.100.1.1/32",)}, served=frozenset({"10.100.1.1", PROBE}), reach=None
+        way=frozenset({ANN}),
+        service={ANN: ("10.100.1.1/32",)},
+        served=frozenset({"10.100.1.1", PROBE}),
+        reach=None,
+        narrow={},
     )
     changes = diff(desired(state(peer(address="10.100.1.2")), NOW, "a"), have)
     assert (changes.service_remove, changes.admit, changes.cut) == ((ANN,), ("10.100.1.2",), ("10.100.1.1",))
@@ -228,3 +232,30 @@ def test_from_any_box_to_any_registry_in_one_pass(before, after):
 
 def _numbered(keys):
     return [(at, key) for at, key in enumerate((ANN, BOB, EVE)) if key in keys]
+
+
+def _of(transactions: list[list[dict]], name: str) -> list[tuple[str, list]]:
+    """What was done to a set of the firewall."""
+    found = [next(iter(command.items())) for commands in transactions for command in commands]
+    return [(verb, what["element"]["elem"]) for verb, what in found if what.get("element", {}).get("name") == name]
+
+
+def test_a_narrowed_peer_is_narrow_before_its_packets_pass_and_the_others_cost_nothing():
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(peer(reach=("database",))), NOW, "a"))
+    [first] = machine.transactions
+    added = [what["element"]["name"] for command in first for verb, what in command.items() if verb == "add"]
+    assert added.index("narrow") < added.index("served")
+    service = {"concat": [prefix("10.100.1.1/32"), prefix("10.50.0.5/32"), "tcp", 5432]}
+    assert _of([first], "narrow_services") == [("add", [service])]
+    assert _of([first], "narrow_storage") == [], "its tenant reaches storage, it does not"
+    machine.transactions.clear()
+    both = state(peer(reach=("database",)), peer("bob", BOB, "10.100.1.2", reach=("storage",)))
+    box.reconcile(desired(both, NOW, "a"))
+    assert _of(machine.transactions, "narrow") == [("add", ["10.100.1.2"])]
+    assert _of(machine.transactions, "narrow_storage") == [("add", ["10.100.1.2"])]
+    machine.transactions.clear()
+    box.reconcile(desired(state(peer("bob", BOB, "10.100.1.2", reach=("storage",))), NOW, "a"))
+    assert _of(machine.transactions, "narrow") == [("delete", ["10.100.1.1"])]
+    assert _of(machine.transactions, "narrow_services") == [("delete", [service])]

@@ -18,10 +18,10 @@ from twinlock.registry.roster import batches, check_unowned, steps
 K1, K2, K3 = public_key(1), public_key(2), public_key(3)
 
 
-def peer(name: str, key: str, tenant: str = "red", expires_at: int | None = None, state="approved") -> Peer:
+def peer(name: str, key: str, tenant: str = "red", expires_at: int | None = None, state="approved", reach=None) -> Peer:
     return Peer(
         tenant=tenant, name=name, public_key=key, address="10.64.1.1", state=state, enrolled_by="A:a", enrolled_at=1,
-        approved_by=("B:b",), expires_at=expires_at,
+        approved_by=("B:b",), expires_at=expires_at, reach=reach,
     )  # fmt: skip
 
 
@@ -34,18 +34,22 @@ def test_the_example_is_read():
 @given(
     st.dictionaries(
         st.from_regex(r"\A[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?\Z"),
-        st.tuples(st.integers(0, 10**6), st.none() | st.integers(1, 4 * 10**9)),
+        st.tuples(
+            st.integers(0, 10**6),
+            st.none() | st.integers(1, 4 * 10**9),
+            st.sampled_from([None, ("storage",), ("10.80.64.0/20", "nfs")]),
+        ),
         max_size=8,
     )
 )
 def test_what_is_exported_is_read_back_as_it_was(found):
     peers = [
-        peer(name, public_key(f"{name} {seed}"), "red" if seed % 2 else "blue", ends)
-        for name, (seed, ends) in found.items()
+        peer(name, public_key(f"{name} {seed}"), "red" if seed % 2 else "blue", ends, reach=reach)
+        for name, (seed, ends, reach) in found.items()
     ]
     roster = roster_from(roster_text(peers), "x") if peers else {}
-    told = {(t, one.name, one.public_key, one.expires_at) for t, listed in roster.items() for one in listed}
-    assert told == {(one.tenant, one.name, one.public_key, one.expires_at) for one in peers}
+    told = {(t, one.name, one.public_key, one.expires_at, one.reach) for t, listed in roster.items() for one in listed}
+    assert told == {(one.tenant, one.name, one.public_key, one.expires_at, one.reach) for one in peers}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,9 @@ def test_what_is_exported_is_read_back_as_it_was(found):
         ("tenants: {red: [a]}", "x: tenants.red"),
         ("tenants: {red: {a: {}}}", "tenants.red.a: public_key"),
         (f"tenants: {{red: {{a: {{public_key: {K1}, ttl: 5}}}}}}", "tenants.red.a: ttl"),
+        (f"tenants: {{red: {{a: {{public_key: {K1}, reach: nfs}}}}}}", "tenants.red.a: reach is a list"),
+        (f"tenants: {{red: {{a: {{public_key: {K1}, reach: []}}}}}}", "tenants.red.a: reach is a list"),
+        (f"tenants: {{red: {{a: {{public_key: {K1}, reach: [1]}}}}}}", "tenants.red.a: reach is a list"),
         ("tenants: {red: {a: {public_key: AAAA}}}", "3 bytes where 32 are needed"),
         (f"tenants: {{red: {{A: {{public_key: {K1}}}}}}}", "can't be a peer's name"),
         (f"tenants: {{red: {{7: {{public_key: {K1}}}}}}}", "line 1: '7' is no text to YAML"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from twinlock.agent.calls import Call
 from twinlock.agent.conntrack import Conntrack
-from twinlock.agent.desired import Desired, Reach
+from twinlock.agent.desired import Desired, Narrow, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_map, flush_set, prefix
 from twinlock.agent.wg import SetPeer, Wg
@@ -25,6 +25,7 @@ class Have:
     service: Mapping[str, tuple[str, ...]]  # public key -> allowed IPs, of those that were called
     served: frozenset[str]  # addresses that may pass
     reach: Reach | None  # None: not known, load it again
+    narrow: Mapping[str, Narrow] | None  # address ->; None: not known, load it again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,9 @@ class Changes:
     way_remove: tuple[str, ...] = ()
     service_remove: tuple[str, ...] = ()
     reach: Reach | None = None  # None: stays
+    narrow_flush: bool = False  # nothing is known of what is there
+    narrow_add: tuple[Narrow, ...] = ()
+    narrow_remove: tuple[Narrow, ...] = ()
 
     def __bool__(self) -> bool:
         return self != Changes()
@@ -54,7 +58,14 @@ def diff(want: Desired, have: Have) -> Changes:
         way_remove=tuple(sorted(have.way - want.peers.keys())),
         service_remove=tuple(sorted(gone)),
         reach=None if want.reach == have.reach else want.reach,
+        narrow_flush=have.narrow is None,
+        narrow_add=_not_same(want.narrow, have.narrow or {}),
+        narrow_remove=_not_same(have.narrow or {}, want.narrow),
     )
+
+
+def _not_same(some: Mapping[str, Narrow], others: Mapping[str, Narrow]) -> tuple[Narrow, ...]:
+    return tuple(found for address, found in some.items() if others.get(address) != found)
 
 
 class Box:
@@ -78,7 +89,7 @@ class Box:
     def mends(self, want: Desired) -> Changes:
         """What would make the box what `want` says, read from the box itself; nothing is changed. Networks, services
         and ports are not read: they are loaded anew by every full look."""
-        return diff(want, replace(self._read(), reach=want.reach))
+        return diff(want, replace(self._read(), reach=want.reach, narrow=want.narrow))
 
     def _read(self) -> Have:
         service = self.wg.peers(SERVICE)
@@ -87,6 +98,7 @@ class Box:
             service={key: peer.allowed_ips for key, peer in service.items()},
             served=self.nft.addresses("served"),
             reach=None,
+            narrow=None,
         )
 
     def reconcile(self, want: Desired) -> Changes:
@@ -151,6 +163,7 @@ def _after(have: Have, want: Desired, changes: Changes) -> Have:
         service={key: allowed for key, allowed in have.service.items() if key not in changes.service_remove},
         served=want.served,
         reach=want.reach,
+        narrow=want.narrow,
     )
 
 
@@ -160,17 +173,44 @@ def nft_commands(changes: Changes) -> list[Json]:
         commands.append(delete_elements("served", changes.cut))
     if changes.reach is not None:
         commands += _reach_commands(changes.reach)
+    if changes.narrow_flush:
+        commands += [flush_set(name) for name in _narrow_elements(())]
+    commands += _narrow_commands(delete_elements, changes.narrow_remove)
+    commands += _narrow_commands(add_elements, changes.narrow_add)
     if changes.admit:
         commands.append(add_elements("served", changes.admit))
     return commands
+
+
+def _narrow_commands(verb: Callable[[str, Sequence[Json]], Json], some: Sequence[Narrow]) -> list[Json]:
+    return [verb(name, elements) for name, elements in _narrow_elements(some).items() if elements]
+
+
+def _narrow_elements(some: Sequence[Narrow]) -> dict[str, list[Json]]:
+    """Of the firewall's sets for peers that reach less than their tenant."""
+    return {
+        "narrow": [one.address for one in some],
+        "narrow_storage": [one.address for one in some if one.storage],
+        "narrow_services": [_service(row) for one in some for row in one.services],
+        "narrow_networks": [_network(row) for one in some for row in one.networks],
+    }
+
+
+def _service(row: tuple[str, str, str, int]) -> Json:
+    source, destination, protocol, port = row
+    return {"concat": [prefix(source), prefix(destination), protocol, port]}
+
+
+def _network(row: tuple[str, str]) -> Json:
+    return {"concat": [prefix(row[0]), prefix(row[1])]}
 
 
 def _reach_commands(reach: Reach) -> list[Json]:
     wanted: dict[str, list[Json]] = {
         "storage_tenants": [prefix(cidr) for cidr in reach.storage_tenants],
         "storage": [prefix(cidr) for cidr in reach.storage],
-        "services": [{"concat": [prefix(a), prefix(b), proto, port]} for a, b, proto, port in reach.services],
-        "networks": [{"concat": [prefix(a), prefix(b)]} for a, b in reach.networks],
+        "services": list(map(_service, reach.services)),
+        "networks": list(map(_network, reach.networks)),
         "tenant_sources": [[prefix(cidr), source] for cidr, source in reach.tenant_sources],
         "peer_sources": [[address, source] for address, source in reach.peer_sources],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
@@ -17,6 +17,7 @@ from twinlock.registry.model import Peer
 from twinlock.registry.places import HOLDS
 from twinlock.registry.preshared import PresharedKey
 from twinlock.registry.public_key import check_public_key
+from twinlock.registry.reach import narrowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,16 @@ class Reach:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Narrow:
+    """What the peer at one address may reach, where that is less than its tenant: rows as in Reach, of its own."""
+
+    address: str
+    storage: bool
+    services: tuple[tuple[str, str, str, int], ...]
+    networks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Desired:
     peers: Mapping[str, Peer]  # public key -> the peer to serve
     refused: tuple[str, ...]  # one line for each peer that the registry holds and this gateway does not believe
@@ -40,6 +51,7 @@ class Desired:
     preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
     rotating: Mapping[str, str] = field(default_factory=dict[str, str])  # old key -> the key that replaces it
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])  # -> the current key
+    narrow: Mapping[str, Narrow] = field(default_factory=dict[str, Narrow])  # address ->
     probe: str | None = None  # the address that proofs of transfer come from
 
     @cached_property
@@ -100,6 +112,7 @@ class _Draft:
         self._peers = dict(before.peers) if before else {}
         self._addresses = dict(before.addresses) if before else {}
         self._rotating = dict(before.rotating) if before else {}
+        self._narrow = dict(before.narrow) if before else {}
         self._replaced = {new: old for old, new in self._rotating.items()}
         # Of those that are there; whoever is admitted brings it forward.
         self._until = math.inf if before is None else before.until if now < before.until else self._next_end()
@@ -120,6 +133,8 @@ class _Draft:
                 self._rotating[peer.public_key] = self._addresses[peer.address]
             self._addresses.setdefault(peer.address, peer.public_key)
             self._peers[peer.public_key] = peer
+            if peer.reach is not None:
+                self._narrow.setdefault(peer.address, narrow(tenant, peer))
             if peer.ends_at is not None:
                 self._until = min(self._until, peer.ends_at)
 
@@ -130,6 +145,7 @@ class _Draft:
     def take_out(self, address: str) -> list[Peer]:
         """Who was served at this address is not any more, and comes back."""
         current = self._addresses.pop(address, None)
+        self._narrow.pop(address, None)
         if current is None:
             return []
         keys = [current, *filter(None, [self._replaced.get(current)])]
@@ -155,6 +171,7 @@ class _Draft:
             del self._peers[peer.public_key]
             self._rotating.pop(peer.public_key, None)
             self._addresses.pop(peer.address, None)
+            self._narrow.pop(peer.address, None)
             self.refused.append(
                 f"peer {peer.name} of tenant {peer.tenant} is not served: the gateway is full, it holds {HOLDS} peers"
             )
@@ -169,6 +186,7 @@ class _Draft:
             preshared={key: opened[key] for key in opened if (held := peers.get(key)) and held.preshared is not None},
             rotating=self._rotating,
             addresses=self._addresses,
+            narrow=self._narrow,
             probe=probe_address(self._state.definition.gateway_address),
         )
 
@@ -226,6 +244,16 @@ def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) ->
         networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),
         tenant_sources=tuple((tenant.range, source.first) for tenant, source in own),
         peer_sources=tuple(pair for tenant, source in own for pair in _peer_sources(tenant, source)),
+    )
+
+
+def narrow(tenant: Tenant, peer: Peer) -> Narrow:
+    own = replace(narrowed(tenant, peer.reach), range=f"{peer.address}/32")
+    return Narrow(
+        address=peer.address,
+        storage=own.storage,
+        services=_services(own),
+        networks=tuple((own.range, network) for network in _collapsed(own.cidrs)),
     )
 
 

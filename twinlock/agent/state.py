@@ -13,7 +13,7 @@ from twinlock.registry.preshared import PresharedKey, preshared_key_from_text
 
 STATE_FOLDER = Path("/var/lib/twinlock")
 _PEER_FIELDS = {"tenant", "name", "public_key", "address", "state", "enrolled_by", "enrolled_at", "approved_by",
-                "expires_at", "replaces", "grace", "retires_at", "preshared", "others"}  # fmt: skip
+                "expires_at", "replaces", "grace", "retires_at", "preshared", "reach", "others"}  # fmt: skip
 
 Document = Mapping[str, object]
 
@@ -136,4 +136,5 @@ def _peer(entry: Mapping[str, object]) -> Peer:
         grace=int(cast(int, entry["grace"])),
         retires_at=None if entry["retires_at"] is None else int(cast(int, entry["retires_at"])),
         preshared=None if entry["preshared"] is None else str(entry["preshared"]),
+        reach=None if entry["reach"] is None else tuple(map(str, cast(list[object], entry["reach"]))),
     )

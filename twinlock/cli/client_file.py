@@ -14,6 +14,7 @@ from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import GatewayRecord, Peer
 from twinlock.registry.preshared import PresharedKey
+from twinlock.registry.reach import narrowed
 from twinlock.registry.store import Registry
 
 
@@ -40,7 +41,7 @@ def client_file(
         peer=peer,
         mtu=definition.mtu,
         service_public_key=handed_out(registry, "service", gateways, time.time()).public_key,
-        allowed=allowed_networks(definition, rules, gateways),
+        allowed=allowed_networks(definition, narrowed(rules, peer.reach), gateways),
         ways=tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
         preshared=preshared,
     )

@@ -16,6 +16,7 @@ from twinlock.cli import ci, gateway, lab, peer, registry, screen, storage
 from twinlock.cli import environment as environments
 from twinlock.cli.doctor import doctor
 from twinlock.cli.drift import drift
+from twinlock.cli.metrics import metrics
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName
 from twinlock.cli.preview import preview
 from twinlock.cli.status import status
@@ -86,6 +87,7 @@ app.add_typer(registry.app, name="registry")
 app.add_typer(storage.app, name="storage")
 app.add_typer(lab.app, name="lab")
 app.command(epilog="Example: twinlock -e prod status")(status)
+app.command(epilog="Example: twinlock -e prod metrics > /var/lib/node_exporter/twinlock.prom")(metrics)
 app.command(epilog="Example: twinlock -e prod preview --policy-pack policies")(preview)
 app.command(epilog="Example: twinlock -e prod drift --json")(drift)
 app.command(epilog="Example: sudo twinlock doctor tl-prod --region eu-west-1")(doctor)

@@ -18,6 +18,7 @@ from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import made_for, read_preshared_key
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
 from twinlock.cli.wireguard_file import ClientFile, aged
+from twinlock.registry import reach as narrow
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
 from twinlock.registry.key_age import Aged
@@ -29,6 +30,10 @@ app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke pe
 app.command(epilog="Example: twinlock -e prod peer apply peers.yaml")(peer_bulk.apply)
 app.command(epilog="Example: twinlock -e prod peer export --tenant red > peers.yaml")(peer_bulk.export)
 
+Reach = Annotated[
+    list[str] | None,
+    typer.Option("--reach", help="Reaches this of the tenant's alone: storage, a service, a network. Again for more."),
+]
 NewPresharedKey = Annotated[
     Path | None, typer.Option(help="Where the tenant has pre-shared keys: the file for the new one, 0600.")
 ]
@@ -57,6 +62,7 @@ def enrol(
     tenant: TenantName,
     public_key: Annotated[str, typer.Option("--public-key", "-k", help="Base64, of `peer keygen` or `wg pubkey`.")],
     ttl: Annotated[str | None, typer.Option(help="Expires after this: 30m, 24h, 7d. Default: never.")] = None,
+    reach: Reach = None,
     preshared_key_file: NewPresharedKey = None,
     environment: EnvironmentName = None,
     as_json: AsJson = False,
@@ -66,7 +72,8 @@ def enrol(
     opened = scope.open()
     check_gateways(opened.registry, 1)
     with made_for(opened, tenant, public_key, preshared_key_file) as preshared:
-        peer = opened.registry.enrol(opened.actor(), tenant, name, public_key, seconds, preshared)
+        wanted = narrow.chosen(reach or ())
+        peer = opened.registry.enrol(opened.actor(), tenant, name, public_key, seconds, preshared, wanted)
     left = opened.registry.scarce_room(tenant)
     if left is not None:
         screen.show_warning(f"tenant {tenant} has {left.held} of its {left.total} addresses in use: widen its range")
@@ -174,10 +181,10 @@ def list_(
     notes = {key: f"[yellow]{each.words(now)}[/]" for key, each in old.items()}
     rows = [
         (p.tenant, p.name, _state(p), p.address, screen.moment(p.ends_at), screen.short(p.public_key),
-         notes.get(p.public_key, ""))
+         "all" if p.reach is None else screen.plain(", ".join(p.reach)), notes.get(p.public_key, ""))
         for p in peers
     ]  # fmt: skip
-    screen.show_table("", ("TENANT", "NAME", "STATE", "ADDRESS", "EXPIRES", "PUBLIC KEY", ""), rows)
+    screen.show_table("", ("TENANT", "NAME", "STATE", "ADDRESS", "EXPIRES", "PUBLIC KEY", "REACHES", ""), rows)
 
 
 @app.command(epilog="Example: twinlock -e prod peer show laptop --tenant red")
@@ -206,6 +213,7 @@ def show(
         ("enrolled", f"{screen.moment(peer.enrolled_at)} by {screen.plain(peer.enrolled_by)}"),
         ("approved by", screen.plain(", ".join(peer.approved_by)) or "nobody"),
         ("expires", screen.moment(peer.expires_at)),
+        ("reaches", "all that its tenant does" if peer.reach is None else screen.plain(", ".join(peer.reach))),
         *([] if old is None else [("file", "; ".join(map(screen.plain, old)) or "[green]as it should be[/]")]),
     )
     screen.show_table("", ("", ""), rows)
@@ -284,6 +292,7 @@ def _facts(peer: Peer) -> dict[str, screen.Json]:
         "enrolled_at": peer.enrolled_at,
         "approved_by": peer.approved_by,
         "expires_at": peer.expires_at,
+        "reach": peer.reach,
         "replaces": peer.replaces,
         "retires_at": peer.retires_at,
     }

@@ -16,8 +16,10 @@ from twinlock.cli.peers_file import read_roster, roster_text
 from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import check_folder, made_for_some
 from twinlock.registry.errors import Refused
+from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import Peer, Wanted
 from twinlock.registry.people import BULK
+from twinlock.registry.reach import check_reach
 from twinlock.registry.roster import Roster, Step, batches, check_unowned, steps
 from twinlock.registry.store import Registry
 
@@ -98,6 +100,10 @@ def _live(registry: Registry, tenant: str) -> list[Peer]:
 
 def _difference(registry: Registry, roster: Roster, *, prune: bool) -> tuple[Step, ...]:
     """Everything that can be known before is refused before."""
+    definition = registry.definition()
+    for tenant, listed in roster.items():
+        for one in listed:
+            check_reach(tenant_of(definition, tenant), one.reach)
     found = steps(roster, {tenant: _live(registry, tenant) for tenant in roster}, prune=prune)
     check_unowned(found, registry.owners(step.public_key for step in found if step.act == "enrol"))
     acts = Counter(step.act for step in found)
@@ -119,7 +125,10 @@ def _apply(opened: Environment, work: list[Step], preshared_keys: Path | None) -
     for tenant, some in batches(work, "revoke", BULK):
         done += registry.revoke_some(actor, tenant, [step.name for step in some])
     for tenant, some in batches(work, "enrol", BULK):
-        wanted = [Wanted(name=step.name, public_key=step.public_key, expires_at=step.expires_at) for step in some]
+        wanted = [
+            Wanted(name=step.name, public_key=step.public_key, expires_at=step.expires_at, reach=step.reach)
+            for step in some
+        ]
         with made_for_some(opened, tenant, wanted, preshared_keys) as sealed:
             done += registry.enrol_some(actor, tenant, sealed)
     return done
@@ -129,7 +138,9 @@ def _show(found: tuple[Step, ...], *, pruned: bool) -> None:
     for step in found[:_SHOWN]:
         note = " (not in the file; --prune revokes it)" if step.act == "kept" else ""
         ends = f" until {screen.moment(step.expires_at)}" if step.expires_at is not None else ""
-        screen.show_line(f"{_SIGN[step.act]} {step.tenant}/{step.name} {screen.short(step.public_key)}{ends}{note}[/]")
+        reach = f" to {screen.plain(', '.join(step.reach))} alone" if step.reach is not None else ""
+        what = f"{step.tenant}/{step.name} {screen.short(step.public_key)}{reach}{ends}{note}"
+        screen.show_line(f"{_SIGN[step.act]} {what}[/]")
     if len(found) > _SHOWN:
         screen.show_line(f"… and {len(found) - _SHOWN} more")
 
@@ -141,4 +152,5 @@ def _facts(step: Step) -> dict[str, screen.Json]:
         "name": step.name,
         "public_key": step.public_key,
         "expires_at": step.expires_at,
+        "reach": step.reach,
     }

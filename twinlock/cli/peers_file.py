@@ -3,7 +3,7 @@
 tenants:
   red:
     laptop: {public_key: "base64 of 32 bytes"}
-    visitor: {public_key: "…", expires: 2027-01-31T12:00:00Z}
+    visitor: {public_key: "…", expires: 2027-01-31T12:00:00Z, reach: [storage]}
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import yaml
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import check_wanted
 from twinlock.registry.model import Peer, Wanted
+from twinlock.registry.reach import chosen
 from twinlock.registry.roster import Roster
 
 LARGEST = 32 << 20  # bytes: some hundred thousand peers
-_FIELDS = {"public_key", "expires"}
+_FIELDS = {"public_key", "expires", "reach"}
 
 
 class _Loader(yaml.CSafeLoader):
@@ -76,11 +77,13 @@ def roster_from(text: str, where: str) -> Roster:
 
 def roster_text(peers: Iterable[Peer]) -> str:
     """The pending and approved ones, in the form that `read_roster` reads."""
-    tenants: dict[str, dict[str, dict[str, str | datetime]]] = {}
+    tenants: dict[str, dict[str, dict[str, str | datetime | list[str]]]] = {}
     for peer in peers:
-        fields: dict[str, str | datetime] = {"public_key": peer.public_key}
+        fields: dict[str, str | datetime | list[str]] = {"public_key": peer.public_key}
         if peer.expires_at is not None:
             fields["expires"] = datetime.fromtimestamp(peer.expires_at, UTC)
+        if peer.reach is not None:
+            fields["reach"] = list(peer.reach)
         tenants.setdefault(peer.tenant, {})[peer.name] = fields
     return yaml.dump({"tenants": tenants}, Dumper=yaml.CSafeDumper, sort_keys=True, width=200)
 
@@ -94,13 +97,25 @@ def _wanted(name: str, fields: Mapping[str, object], where: str) -> Wanted:
     key = fields.get("public_key")
     if not isinstance(key, str) or fields.keys() - _FIELDS:
         odd = ", ".join(sorted(fields.keys() - _FIELDS)) or "public_key"
-        raise typer.BadParameter(f"{where}: {odd}: a peer has a public_key in quotes, and expires if it is to end")
-    one = Wanted(name=name, public_key=key, expires_at=_moment(fields.get("expires"), where))
+        raise typer.BadParameter(
+            f"{where}: {odd}: a peer has a public_key in quotes, expires if it is to end, and reach"
+        )
+    ends, reach = _moment(fields.get("expires"), where), _reach(fields.get("reach"), where)
+    one = Wanted(name=name, public_key=key, expires_at=ends, reach=reach)
     try:
         check_wanted(one)
     except Refused as exc:
         raise typer.BadParameter(f"{where}: {exc}") from exc
     return one
+
+
+def _reach(value: object, where: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    found = cast(list[object], value) if isinstance(value, list) else []
+    if not found or not all(isinstance(name, str) for name in found):
+        raise typer.BadParameter(f"{where}: reach is a list of what the tenant reaches, as in [storage, nfs]")
+    return chosen(cast(list[str], found))
 
 
 def _moment(value: object, where: str) -> int | None:

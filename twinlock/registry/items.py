@@ -27,7 +27,7 @@ class Lease:
 
 _PEER_ATTRIBUTES = frozenset(
     {keys.PARTITION, keys.SORT, keys.TTL, "public_key", "address", "enrolled_by", "enrolled_at", "approved_by",
-     "expires_at", "replaces", "grace", "preshared", "revoked_by", "revoked_at"}
+     "expires_at", "replaces", "grace", "preshared", "reach", "revoked_by", "revoked_at"}
 )  # fmt: skip
 
 
@@ -76,20 +76,23 @@ def peer_from(item: Item, now: int) -> Peer:
         grace=number(item, "grace") if "grace" in item else 0,
         retires_at=retires_at,
         preshared=text(item, "preshared") if "preshared" in item else None,
+        reach=texts(item, "reach") if "reach" in item else None,
         others=tuple(sorted((name, value) for name, value in item.items() if name not in _PEER_ATTRIBUTES)),
     )
 
 
 def attestation_item(key: Key, peer: Peer) -> dict[str, Value]:
-    """That whoever may write this key wants this peer with this address until this time, and no other."""
+    """That whoever may write this key wants this peer with this address, reach and end, and no other."""
     item: dict[str, Value] = {keys.PARTITION: key[0], keys.SORT: key[1], "address": peer.address}
     # That there is a pre-shared key, and not which: a key has one, and a data key's rotation wraps it anew.
-    return item | _end(peer) | ({} if peer.preshared is None else {"preshared": True})
+    return item | _end(peer) | _reach(peer) | ({} if peer.preshared is None else {"preshared": True})
 
 
 def attests(item: Item | None, peer: Peer) -> bool:
-    """Whoever may write the peer's item alone can't move it, prolong it or take its pre-shared key away."""
+    """Whoever may write the peer's item alone can't move it, prolong it, widen it or take its pre-shared key away."""
     if item is None or item.get("preshared", False) is not (peer.preshared is not None):
+        return False
+    if item.get("reach", None) != peer.reach:
         return False
     return item.get("address") == peer.address and item.get("expires_at", None) == peer.expires_at
 
@@ -248,8 +251,13 @@ def _peer_fields(peer: Peer) -> dict[str, Value]:
         "approved_by": peer.approved_by,
         **_end(peer),
         **({} if peer.replaces is None else {"replaces": peer.replaces, "grace": peer.grace}),
+        **_reach(peer),
         **({} if peer.preshared is None else {"preshared": peer.preshared}),
     }
+
+
+def _reach(peer: Peer) -> dict[str, Value]:
+    return {} if peer.reach is None else {"reach": peer.reach}
 
 
 def _end(peer: Peer) -> dict[str, Value]:

@@ -26,6 +26,7 @@ class Peer:
     grace: int = 0  # seconds that the replaced key is accepted for, from the approval on
     retires_at: int | None = None  # of a key that was rotated away: accepted until then
     preshared: str | None = None  # its pre-shared key, wrapped (preshared.py)
+    reach: tuple[str, ...] | None = None  # what it may reach of what its tenant may (reach.py); None: all
     # What a newer program wrote besides, which stays in the item when this one writes it again.
     others: tuple[tuple[str, str | int | bool | tuple[str, ...] | Mapping[str, int]], ...] = field(
         default=(), hash=False
@@ -51,6 +52,7 @@ class Wanted:
     public_key: str
     expires_at: int | None = None
     preshared: str | None = None  # wrapped
+    reach: tuple[str, ...] | None = None  # None: all that the tenant may reach
 
 
 @dataclass(frozen=True, kw_only=True)

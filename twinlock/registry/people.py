@@ -13,6 +13,7 @@ from twinlock.registry.ground import check_wanted, tenant_of
 from twinlock.registry.leases import Leases
 from twinlock.registry.model import Actor, Peer, Wanted
 from twinlock.registry.preshared import data_key_number
+from twinlock.registry.reach import NARROWING, check_reach
 from twinlock.registry.table import Item, LostRace, number, text
 from twinlock.registry.transitions import Change, Moment
 
@@ -44,16 +45,17 @@ class People(Leases):
         public_key: str,
         ttl: int | None = None,
         preshared: str | None = None,
+        reach: tuple[str, ...] | None = None,
     ) -> Peer:
         """A new peer with an address of its own; pending, or approved where the tenant approves by itself.
 
-        `ttl` in seconds; `preshared` is wrapped.
-        Raises Refused: unknown tenant, a bad name or key, a name or key in use, a full range.
+        `ttl` in seconds; `preshared` is wrapped; `reach` names what of the tenant's destinations it may reach.
+        Raises Refused: unknown tenant or destination, a bad name or key, a name or key in use, a full range.
         """
         if ttl is not None and ttl < 1:
             raise Refused(f"a peer that lives {ttl} s is none: pass one second at least")
         ends = None if ttl is None else self._now() + ttl
-        one = Wanted(name=name, public_key=public_key, expires_at=ends, preshared=preshared)
+        one = Wanted(name=name, public_key=public_key, expires_at=ends, preshared=preshared, reach=reach)
         [peer] = self.enrol_some(actor, tenant, [one])
         return peer
 
@@ -65,6 +67,8 @@ class People(Leases):
         def decide(moment: Moment, reserved: str) -> list[Change]:
             self._check_unused(moment, wanted)
             self._check_preshared(moment.tenant, wanted)
+            for one in wanted:
+                check_reach(moment.tenant, one.reach)
             addresses = self._free_addresses(moment, reserved, len(wanted))
             return [
                 transitions.enrol(moment, _new_peer(moment, one, address))
@@ -241,6 +245,8 @@ def _new_peer(moment: Moment, one: Wanted, address: str) -> Peer:
         approved_by=(),
         expires_at=one.expires_at,
         preshared=one.preshared,
+        reach=one.reach,
+        others=() if one.reach is None else (("needs", (NARROWING,)),),
     )
 
 

@@ -21,13 +21,14 @@ class Step:
     name: str
     public_key: str
     expires_at: int | None
+    reach: tuple[str, ...] | None
 
 
 def steps(wanted: Roster, live: Mapping[str, Sequence[Peer]], *, prune: bool) -> tuple[Step, ...]:
     """Enrolments first, then revocations; of tenants that the list names alone.
 
     `live` are the pending and the approved. Raises Refused where a live peer differs from the list: what was
-    approved is a key and an end, so neither is changed in passing.
+    approved is a key, an end and a reach, so none is changed in passing.
     """
     enrol, other = list[Step](), list[Step]()
     for tenant, listed in wanted.items():
@@ -61,7 +62,9 @@ def check_unowned(found: Sequence[Step], owners: Mapping[str, tuple[str, str]]) 
 
 
 def _step(act: Literal["enrol", "revoke", "kept"], tenant: str, one: Wanted | Peer) -> Step:
-    return Step(act=act, tenant=tenant, name=one.name, public_key=one.public_key, expires_at=one.expires_at)
+    return Step(
+        act=act, tenant=tenant, name=one.name, public_key=one.public_key, expires_at=one.expires_at, reach=one.reach
+    )
 
 
 def _check_same(one: Wanted, peer: Peer) -> None:
@@ -70,3 +73,5 @@ def _check_same(one: Wanted, peer: Peer) -> None:
         raise Refused(f"{where} has another key than the list says: revoke it first, or put its key into the list")
     if one.expires_at != peer.expires_at:
         raise Refused(f"{where} has another end than the list says: revoke it first, or put its end into the list")
+    if one.reach != peer.reach:
+        raise Refused(f"{where} has another reach than the list says: revoke it first, or put its reach into the list")

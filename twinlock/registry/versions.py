@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from twinlock.registry import keys
 from twinlock.registry.errors import Refused
+from twinlock.registry.reach import NARROWING
 from twinlock.registry.table import Item, Key, number
 
 MAJOR = 1
 VERSION_KEY: Key = (keys.META, "#version")
 # What an item's `needs` may name for this program to serve it.
-KNOWN_NEEDS: frozenset[str] = frozenset()
+KNOWN_NEEDS: frozenset[str] = frozenset({NARROWING})
 
 
 def version_item(major: int, minor: int) -> Item:
