@@ -13,8 +13,13 @@ import botocore.httpsession  # tries once, as it is imported, whether this machi
 import botocore.loaders
 import pytest
 import typer.testing
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A busy machine is no mistake of what is tested: pytest has a limit of its own.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 # What a command does once in its life, a tier would do a thousand times: put the command line together from its
 # functions' types, and read a service's model for each client. Nobody changes either, but botocore that of S3.
