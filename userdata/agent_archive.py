@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 _ROOT = Path(__file__).parent.parent
 _SHEBANG = b"#!/usr/bin/python3 -I\n"
@@ -25,11 +26,11 @@ class AgentArchive:
 def build_agent_archive(destination: Path) -> AgentArchive:
     """Writes the zipapp of twinlock.agent and twinlock.registry to the file `destination` (its folder is made).
 
-    Stored, not deflated: zlib's output differs between its versions, and the digest must not.
+    Stored, not deflated: zlib's output differs between its versions, and the digest must not. Several deployments from
+    one checkout may write it at once.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(destination.name + ".part")
-    with partial.open("wb") as file:
+    with NamedTemporaryFile(dir=destination.parent, suffix=".part", delete=False) as file:
         file.write(_SHEBANG)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, content in _entries():
@@ -37,6 +38,7 @@ def build_agent_archive(destination: Path) -> AgentArchive:
                 entry.external_attr = 0o644 << 16
                 entry.create_system = 3
                 archive.writestr(entry, content)
+    partial = Path(file.name)
     partial.chmod(0o755)
     partial.replace(destination)
     return AgentArchive(path=destination, sha256=hashlib.sha256(destination.read_bytes()).hexdigest())

@@ -35,7 +35,7 @@ def main() -> None:
     application = cast(Application, DomainDispatcherApplication(create_backend_app))
     if role == "rest":
         _seed(images)
-        application = _with_identities(application)
+        application = one_at_a_time(_with_identities(application))
     else:
         judge_nothing()
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
@@ -44,6 +44,18 @@ def main() -> None:
     os.dup2(2, 1)  # nobody reads the pipe after this line
     sys.stdin.buffer.read()
     os._exit(0)
+
+
+def one_at_a_time(application: Application) -> Application:
+    """moto goes through its dictionaries while other threads add to them, and answers 500 then. Each call is short.
+    Not for S3: a slow upload would hold up all others there, and nothing of it was seen to break."""
+    lock = threading.Lock()
+
+    def serve(environ: dict[str, object], start: StartResponse) -> Iterable[bytes]:
+        with lock:
+            return list(application(environ, start))
+
+    return serve
 
 
 def _with_identities(application: Application) -> Application:

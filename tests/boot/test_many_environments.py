@@ -13,8 +13,8 @@ from tests.cloud import Cloud, cloud, config
 from twinlock.automation import Automation, EnvironmentSpec, spec
 from twinlock.change import Report
 
-pytestmark = pytest.mark.timeout(1200)
-COUNT = 3
+pytestmark = pytest.mark.timeout(3000)
+COUNT = 20
 
 
 @pytest.fixture(scope="module")
@@ -49,5 +49,15 @@ def _together(made: Cloud, count: int, workers: int) -> None:
 
 
 @pytest.mark.long
-def test_three_environments_at_once_do_not_meet(made: Cloud):
-    _together(made, COUNT, COUNT)
+def test_twenty_environments_by_four_workers_do_not_meet(made: Cloud):
+    _together(made, COUNT, 4)
+
+
+def test_two_environments_at_once_are_previewed_apart(made: Cloud):
+    """What `make test` has time for: two engines, one account, each with its own names."""
+    platform = Automation(STACK, made.folder / "work", made.environment())
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(platform.preview, [wanted(COUNT), wanted(COUNT + 1)])
+    assert first.counts() == second.counts()
+    names = [{one.name for one in report.changed} for report in (first, second)]
+    assert not names[0] & names[1]
