@@ -11,6 +11,8 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
+import time
 from concurrent import futures
 from pathlib import Path
 
@@ -71,7 +73,15 @@ class LanguageHost(LanguageServer):
         yield language_pb2.RunPluginResponse(exitcode=process.returncode)
 
 
+def end_with(engine: int) -> None:
+    """An engine that was killed ends nobody: it is looked at each second."""
+    while os.getppid() == engine:
+        time.sleep(1)
+    os._exit(0)
+
+
 def main() -> None:
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     engine = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(engine), server)
