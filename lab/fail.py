@@ -53,8 +53,11 @@ class Outage:
     transfer: Mapping[str, object] | None
 
 
-def fail(what: str, during: Load = "idle", nat: Nat = "symmetric") -> Outage:
-    """Breaks whoever serves, and leaves it broken: `heal` mends. LabError if nobody serves."""
+def fail(what: str, during: Load = "idle", nat: Nat = "symmetric", *, patience: float = REDUNDANT_SECONDS) -> Outage:
+    """Breaks whoever serves, and leaves it broken: `heal` mends. LabError if nobody serves.
+
+    For redundancy it waits `patience` seconds at most.
+    """
     fault = FAULTS[what]
     found = gateways()
     struck = _struck(found)
@@ -87,7 +90,7 @@ def fail(what: str, during: Load = "idle", nat: Nat = "symmetric") -> Outage:
         in_seconds=round(longest_gap(seen.pushed, seen.ended, at)[0], 3),
         detection_seconds=detection,
         takeover_seconds=takeover,
-        redundant_seconds=watch.seconds(REDUNDANT_SECONDS),
+        redundant_seconds=watch.seconds(patience),
         served_by=(struck.serving.slot, slot),
         transfer=None if moving is None else _moved(moving),
     )

@@ -50,7 +50,7 @@ def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing() -> N
     ],
 )
 def test_a_gateway_that_is_gone_in_any_way_is_replaced_by_its_twin_at_once(what: str, seconds: float) -> None:
-    seen = fail.fail(what)
+    seen = fail.fail(what, patience=0)
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < seconds, seen
@@ -59,7 +59,7 @@ def test_a_gateway_that_is_gone_in_any_way_is_replaced_by_its_twin_at_once(what:
 @pytest.mark.usefixtures("steady")
 def test_a_gateway_that_is_alive_and_forwards_nothing_hands_over() -> None:
     """It answers handshakes and holds its lease: nothing but the proof of a transfer tells."""
-    seen = fail.fail("no-forward")
+    seen = fail.fail("no-forward", patience=0)
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < 12, seen
@@ -69,7 +69,7 @@ def test_a_gateway_that_is_alive_and_forwards_nothing_hands_over() -> None:
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("what", ["clock-back", "clock-ahead"])
 def test_a_gateway_whose_time_source_lies_is_not_ready_and_hands_over(what: str) -> None:
-    seen = fail.fail(what)
+    seen = fail.fail(what, patience=0)
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < 1.5, seen
@@ -78,7 +78,7 @@ def test_a_gateway_whose_time_source_lies_is_not_ready_and_hands_over(what: str)
 @pytest.mark.long
 @pytest.mark.usefixtures("steady")
 def test_a_gateway_with_a_full_disk_hands_over_unnoticed() -> None:
-    seen = fail.fail("disk-full")
+    seen = fail.fail("disk-full", patience=0)
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < 0.5, seen
@@ -88,7 +88,7 @@ def test_a_gateway_with_a_full_disk_hands_over_unnoticed() -> None:
 @pytest.mark.usefixtures("steady")
 def test_a_gateway_that_is_cut_off_but_reaches_its_clients_does_not_take_them_back() -> None:
     """For longer than WireGuard's own 15 s, in which a client would turn to whoever answers."""
-    seen = fail.fail("cut-off")
+    seen = fail.fail("cut-off", patience=0)
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < 1.5, seen
@@ -109,7 +109,7 @@ def test_a_download_that_only_waits_is_told_that_its_gateway_is_gone() -> None:
 @pytest.mark.parametrize("during", ["download", pytest.param("upload", marks=pytest.mark.long)])
 def test_gateways_that_lose_each_other_do_not_pull_a_client_to_and_fro(during) -> None:
     """What the old owner sends until it knows, a download's packets, moves the client back: bounded by the gate."""
-    seen = fail.fail("partition-pair", during)
+    seen = fail.fail("partition-pair", during, patience=0)
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < 2.5, seen

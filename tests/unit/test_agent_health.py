@@ -37,12 +37,13 @@ class Pair:
     def look(self, slot: str) -> None:
         looks = Looks(
             transfer=lambda: self._transfer(slot),
-            offset=lambda: 0.6 if "clock" in self.fails[slot] else 0.001,
+            offset=lambda: self._offset(slot),
             interfaces=lambda: "interfaces" not in self.fails[slot],
             registry_age=lambda: 90.0 if "registry" in self.fails[slot] else 1.0,
             free_bytes=lambda: 0 if "disk" in self.fails[slot] else 1 << 30,
         )
         checkup = Checkup(looks, self.of[slot].check, lambda: self.clock)
+        self.clock += 21  # by now it is known whether chrony follows a source
         for twin, number in self.asked[slot].items():
             checkup.ask(twin, number)
         checkup.once()
@@ -57,6 +58,11 @@ class Pair:
 
     def successor(self, slot: str) -> str | None:
         return self.of[slot].successor(BOTH - {slot}, True, self.clock)
+
+    def _offset(self, slot: str) -> float | None:
+        if "clock-source" in self.fails[slot]:
+            return None
+        return 0.6 if "clock" in self.fails[slot] else 0.001
 
     def _transfer(self, slot: str) -> Proof:
         if "transfer" in self.fails[slot]:
@@ -101,6 +107,19 @@ def test_health_moves_who_serves_once_a_minute_at_most():
     assert pair.successor("a") == "b"
 
 
+def test_what_costs_clients_does_not_wait_because_a_warning_moved_who_serves():
+    pair = Pair()
+    pair.fails["a"] = frozenset({"disk"})
+    pair.look("a")
+    pair.look("b")
+    assert pair.successor("a") == "b"
+    pair.fails["a"] = frozenset({"disk", "transfer"})
+    pair.look("a")
+    pair.look("b")
+    assert pair.successor("a") == "b"
+    assert pair.successor("a") is None, "but that is for a minute"
+
+
 def test_a_twin_is_asked_anew_when_the_same_check_fails_again():
     pair = Pair()
     pair.fails["a"] = frozenset({"disk"})
@@ -115,13 +134,44 @@ def test_a_twin_is_asked_anew_when_the_same_check_fails_again():
     assert pair.successor("a") is None
 
 
+@pytest.mark.parametrize("warning", ["clock-source", "registry", "disk"])
+def test_a_gateway_that_forwards_nothing_hands_over_to_one_with_a_mere_warning_and_not_the_other_way_round(warning):
+    pair = Pair()
+    pair.fails = {"a": frozenset({"transfer"}), "b": frozenset({warning})}
+    for _ in range(2):
+        pair.look("a")
+        pair.look("b")
+    assert pair.successor("b") is None
+    assert pair.successor("a") == "b"
+
+
+def test_nobody_hands_over_to_a_twin_whose_clock_is_wrong():
+    """Ahead, its handshakes would be the last that clients take for as long as it is ahead."""
+    pair = Pair()
+    pair.fails = {"a": frozenset({"transfer"}), "b": frozenset({"clock"})}
+    for slot in "abab":
+        pair.look(slot)
+    assert pair.successor("a") is None
+
+
 @given(mine=FAILING, theirs=FAILING, answers=st.sampled_from([6, 7]), serving=st.booleans())
-def test_nobody_hands_over_to_one_that_fails_something_else_or_has_not_looked(mine, theirs, answers, serving):
+def test_nobody_hands_over_to_one_that_does_not_fail_less_or_has_not_looked(mine, theirs, answers, serving):
     twin = Heard(failing=theirs, answers=answers)
     book = Book(failing=mine, asks=7, asked_for=mine, twins={"b": twin})
     found = better(book, frozenset({"b"}), serving, 0.0)
-    assert (found == "b") == (serving and answers == 7 and theirs < mine)
+    warnings = {"clock-source", "registry", "disk"}
+    less = theirs < mine or (theirs <= warnings and not mine <= warnings)
+    assert (found == "b") == (serving and answers == 7 and less)
     assert better(book, frozenset(), serving, 0.0) is None
+
+
+@given(mine=FAILING, theirs=FAILING)
+def test_of_two_gateways_one_at_most_finds_the_other_better(mine, theirs):
+    def finds(own: frozenset[str], its: frozenset[str]) -> bool:
+        book = Book(failing=own, asks=7, asked_for=own, twins={"b": Heard(failing=its, answers=7)})
+        return better(book, frozenset({"b"}), True, 0.0) is not None
+
+    assert not (finds(mine, theirs) and finds(theirs, mine))
 
 
 def test_what_fails_once_and_not_again_is_no_failure():

@@ -115,7 +115,7 @@ class Checkup:
             failing["clock"] = f"{proof.ahead:+.0f} s against the storage's"
         elif offset is None:
             if self._clock() - self._began > _START_SECONDS:
-                failing["clock"] = "it follows no source"
+                failing["clock-source"] = "it follows none"
         elif offset >= SURE_SECONDS:
             failing["clock"] = f"it may be {offset:.3f} s off"
         return offset

@@ -51,5 +51,5 @@ class Wellness:
         slot = health.better(self.book, heard, serving, clock)
         if slot is not None:
             _log.warning("gateway %s is well and this one is not: handing over", slot)
-            self.book = replace(self.book, handed_at=clock)
+            self.book = replace(self.book, handed_at=clock, handed_for=self.book.failing)
         return slot
