@@ -2,10 +2,12 @@
 all of them even if one fails, and ends with their counts. Without --all, tests marked `long` are left out.
 
 The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended.
+The boot tier waits for machines and engines as much as it works: its files are shared out among several workers.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Those of a lane run one after the other, the lanes side by side.
 LANES = (("static", "unit", "boot"), ("lab",))
 TIERS = tuple(tier for lane in LANES for tier in lane)
+WORKERS = min((os.cpu_count() or 1) + 1, 8)
+OPTIONS = {"boot": (f"--numprocesses={WORKERS}", "--dist=loadfile")}
 PASSED = 0  # of pytest's exit codes
 
 
@@ -35,7 +39,14 @@ class Run:
         return set(codes) <= {PASSED}
 
     def _tier(self, tier: str, *, shown: bool) -> int:
-        command = [sys.executable, "-m", "pytest", f"tests/{tier}", f"--junit-xml={self.report(tier)}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            f"tests/{tier}",
+            f"--junit-xml={self.report(tier)}",
+            *OPTIONS.get(tier, ()),
+        ]
         command += [] if self.everything else ["-m", "not long"]
         if shown or len(self.tiers) == 1:
             return subprocess.run(command, cwd=ROOT, check=False).returncode

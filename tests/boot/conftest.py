@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.checkouts import checkout  # noqa: F401  (fixture)
 from tests.cloud import Cloud
 from tests.cloud import cloud as control_plane
 from tests.command_cloud import cloud, envelope, moto_url  # noqa: F401  (fixtures)

@@ -35,6 +35,7 @@ from tests.boot.fabric_samples import (
     subnet,
     udp,
 )
+from tests.within import within
 
 PREFIX = "fabpath"
 TUNNEL = allow_in("udp", 51820)
@@ -283,7 +284,7 @@ def test_what_a_killed_fabric_left_is_swept_up() -> None:
     Fabric.sweep("fabkilled")
     assert not [name for name in kernel.existing() if name.startswith("fabkilled-")]
     assert not list(kernel.RESOLVERS.glob("fabkilled-*"))
-    assert not [pid for pid in served if _runs(pid)]
+    within(10, lambda: not [pid for pid in served if _runs(pid)], "its processes are gone too")
 
 
 def _runs(pid: int) -> bool:

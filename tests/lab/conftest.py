@@ -15,7 +15,7 @@ from lab import calls, clients, deploy, life
 from lab import up as job
 from lab.clients import Client
 from lab.paths import CONTROL, REPORT
-from tests.lab.checkouts import BOOTED, Checkout, assert_own_agent, copied
+from tests.checkouts import BOOTED, assert_own_agent, checkout  # noqa: F401  (fixture)
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,6 @@ def _each_test_says_what_it_booted(request: pytest.FixtureRequest) -> Iterator[N
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for booted in dict.fromkeys(BOOTED):
         terminalreporter.write_line(f"the lab booted {booted}")
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """For a lab of its own, beside the one of all tests."""
-    made = copied(tmp_path)
-    yield made
-    made.done("down")
 
 
 @pytest.fixture(scope="session")

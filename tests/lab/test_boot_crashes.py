@@ -13,7 +13,7 @@ from lab.machines import Machines
 from lab.paths import CONTROL, IMAGE, MACHINES, PEERS
 from tests.lab.conftest import RunningLab
 from tests.lab.fresh_gateways import INTERFACES, Fresh, containers, restart_tunnels
-from tests.lab.test_peers_live import within
+from tests.within import within
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 START = "systemctl start --no-block twinlock-bootstrap"

@@ -12,7 +12,7 @@ import pytest
 
 from lab import calls, clients
 from lab.aws.names import SERVICE_ADDRESSES
-from tests.lab.test_peers_live import within
+from tests.within import within
 
 STORAGE = SERVICE_ADDRESSES["s3"]
 REACH = "import socket, sys; socket.create_connection((sys.argv[1], 443), 3); print('reached')"

@@ -12,7 +12,7 @@ import pytest
 
 from lab import deploy
 from lab.paths import ROOT, STACK
-from tests.lab.test_peers_live import within
+from tests.within import within
 
 pytestmark = pytest.mark.timeout(400)
 MALLORY = "bWFsbG9yeSBtYWRlIHRoaXMga2V5IGJ5IGhhbmQgISE="

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lab.aws.names import SERVICE_ADDRESSES
-from tests.lab.checkouts import Checkout
+from tests.checkouts import Checkout
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.long]
 

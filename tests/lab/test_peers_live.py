@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
 
 import boto3
 from botocore.config import Config
@@ -14,6 +13,7 @@ from lab import calls, clients
 from lab import up as job
 from lab.aws.names import SERVICE_ADDRESSES
 from lab.clients import Client
+from tests.within import within
 
 STORAGE = SERVICE_ADDRESSES["s3"]
 
@@ -42,15 +42,6 @@ while time.monotonic() < end:
     last = None
 print(json.dumps({"bytes": total, "longest_gap": gap}))
 """
-
-
-def within(seconds: float, holds: Callable[[], bool], what: str) -> float:
-    """Seconds until it held; an assertion naming it otherwise."""
-    started = time.monotonic()
-    while not holds():
-        assert time.monotonic() - started < seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - started
 
 
 def reaches_storage(client: Client) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from lab import calls, clients
 from lab import up as job
-from tests.lab.test_peers_live import STEADY, join, within
+from tests.lab.test_peers_live import STEADY, join
+from tests.within import within
 
 # The device takes its new key in place, as `wg syncconf` does, and knocks at its ways at once.
 SWITCH = """

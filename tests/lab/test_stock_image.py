@@ -10,8 +10,8 @@ import yaml
 from lab import mirror
 from lab.aws.seeds import STOCK_IMAGE
 from lab.paths import STOCK
+from tests.checkouts import Checkout, copied
 from tests.clean_boot import assert_clean_boot
-from tests.lab.checkouts import Checkout, copied
 from userdata.render import STOCK_PACKAGES
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]

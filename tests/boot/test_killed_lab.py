@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from tests.lab.checkouts import Checkout, processes
-from tests.lab.test_peers_live import within
+from tests.checkouts import Checkout, processes
+from tests.within import within
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -8,14 +8,17 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lab.machines.cgroups import group_name, unified_root
 from userdata.agent_archive import build_agent_archive
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 # What the labs of this run booted, the latest last: each test says it.
 BOOTED: list[str] = []
 
@@ -98,3 +101,11 @@ def copied(folder: Path) -> Checkout:
     for shared in (".venv", ".tools"):
         (folder / shared).symlink_to(ROOT / shared)
     return Checkout(folder)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """For a lab of its own, beside the one of all tests."""
+    made = copied(tmp_path)
+    yield made
+    made.done("down")
