@@ -17,22 +17,21 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from lab.aws import dynamodb_local
 from twinlock.registry import keys
-
-JARS = Path(__file__).resolve().parent.parent / ".tools" / "dynamodb"
-_MAIN = "software.amazon.dynamodb.services.local.main.ServerRunner"
 
 
 @pytest.fixture(scope="session")
 def dynamodb_process(tmp_path_factory) -> Iterator[str]:
     """The endpoint's URL."""
     assert shutil.which("java"), "DynamoDB Local needs Java 17: `make test` installs it"
-    assert list(JARS.glob("DynamoDBLocal-*.jar")), f"no DynamoDB Local in {JARS}: `make test` fetches it"
+    assert list(dynamodb_local.JARS.glob("DynamoDBLocal-*.jar")), (
+        f"no DynamoDB Local in {dynamodb_local.JARS}: `make test` fetches it"
+    )
     port = _free_port()
     log = (tmp_path_factory.mktemp("dynamodb") / "log").open("wb")
-    arguments = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     process = subprocess.Popen(
-        ["java", "-cp", f"{JARS}/*", _MAIN, *arguments], stdout=log, stderr=subprocess.STDOUT, cwd=Path(log.name).parent
+        dynamodb_local.command(port), stdout=log, stderr=subprocess.STDOUT, cwd=Path(log.name).parent
     )
     try:
         _wait_until_it_listens(process, port, Path(log.name))

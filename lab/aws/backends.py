@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lab.aws import dynamodb_local
 from lab.aws.seeds import images_document
 
 ROOT = Path(__file__).parents[2]
@@ -54,19 +55,7 @@ def start(state: Path, *, tables: bool = True) -> dict[BackendName, Backend]:
     images = state / "images.json"
     images.write_text(images_document())
     port = _free_port()
-    jars = ROOT / ".tools" / "dynamodb" / "*"
-    java = ["java", "-Xmx512m", "-cp", str(jars), "software.amazon.dynamodb.services.local.main.ServerRunner"]
-    dynamodb = [
-        sys.executable,
-        "-m",
-        "lab.aws.tethered",
-        *java,
-        "-inMemory",
-        "-sharedDb",
-        "-disableTelemetry",
-        "-port",
-        str(port),
-    ]
+    dynamodb = [sys.executable, "-m", "lab.aws.tethered", *dynamodb_local.command(port)]
     moto = [sys.executable, "-m", "lab.aws.moto_process"]
     processes: dict[BackendName, subprocess.Popen[bytes]] = {
         **({"dynamodb": _spawn(dynamodb, state / "dynamodb.log")} if tables else {}),
@@ -122,7 +111,7 @@ def _await_answer(backend: Backend, log: Path) -> None:
             return
         finally:
             connection.close()
-    raise BackendError(f"DynamoDB Local did not answer: see {log} (Java 17 and its jars in {ROOT}/.tools/dynamodb)")
+    raise BackendError(f"DynamoDB Local did not answer: see {log} (Java 17 and its jars in {dynamodb_local.JARS})")
 
 
 def _free_port() -> int:

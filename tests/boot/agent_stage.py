@@ -17,6 +17,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from lab.aws import dynamodb_local
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
 from twinlock.registry.dynamodb import DynamoTable
@@ -27,7 +28,6 @@ from userdata.boot_args import GatewayBoot, Twin
 from userdata.render import boot_json, render_firewall
 
 ROOT = Path(__file__).parents[2]
-DYNAMODB = ROOT / ".tools" / "dynamodb"
 PORT = 51820
 GATEWAYS = {"a": "203.0.113.10", "b": "203.0.113.20"}
 MOTO, TABLE_SERVICE = "192.0.2.1", "192.0.2.2"
@@ -198,7 +198,7 @@ class Stage:
             net.run("ip", "addr", "add", f"{address}/32", "dev", "lo")
         net.run("nft", "-f", "-", stdin=_PORTS)
         net.start("moto", *moto_words(5000), env={**os.environ, **CREDENTIALS})
-        net.start("dynamodb", *dynamodb_words(8000))
+        net.start("dynamodb", *dynamodb_local.command(8000))
         # The test itself looks in through a cable of its own.
         self._peephole()
         until("moto", lambda: listens(self.peephole, 5000))
@@ -375,11 +375,6 @@ def put_definition(client, what: Definition) -> None:
 def make_secrets(client, *names: str) -> None:
     for name in names:
         client.create_secret(Name=name)
-
-
-def dynamodb_words(port: int) -> list[str]:
-    main = "software.amazon.dynamodb.services.local.main.ServerRunner"
-    return ["java", "-cp", f"{DYNAMODB}/*", main, "-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
 
 
 def moto_words(port: int) -> list[str]:

@@ -16,8 +16,9 @@ from subprocess import CompletedProcess
 import pytest
 import yaml
 
+from lab.aws import dynamodb_local
 from lab.machines.machines import Machines
-from tests.boot.agent_stage import dynamodb_words, moto_words, until
+from tests.boot.agent_stage import moto_words, until
 from tests.userdata_samples import gateway_boot
 from userdata.agent_archive import build_agent_archive
 from userdata.boot_args import Twin
@@ -104,7 +105,7 @@ def switched_on(folder: Path, user_data: bytes, *beside: list[str]) -> Iterator[
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory, cloud):
     folder = tmp_path_factory.mktemp("userdata")
-    with switched_on(folder, pack(render(cloud[0])), moto_words(5000), dynamodb_words(8000)) as run:
+    with switched_on(folder, pack(render(cloud[0])), moto_words(5000), dynamodb_local.command(8000)) as run:
         namespace = f"userdata-{folder.name}-{os.getpid()}"
         fill = ["ip", "netns", "exec", namespace, sys.executable, "-c", FILL]
         subprocess.run(fill, check=True, cwd=ROOT)
