@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import boot, failover, new_peer, preview, readme, sizes, stream
+from bench import admission, boot, failover, new_peer, preview, readme, sizes, stream
 from bench.figure import Figure
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -24,6 +24,7 @@ MEASURES = {
     "stream": stream.measure,
     "failover": failover.measure,
     "new_peer": new_peer.measure,
+    "admission": admission.measure,
     "sizes": sizes.measure,
 }
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from bench.cloud import gateways, running_lab, shake_hands, until
 from bench.figure import Figure
 from bench.numbered import PACKETS_A_SECOND, Stream
+from bench.prober import person, take_key
+from bench.prober import prober as new_prober
 from lab import calls, clients
 from lab.clients import Client
 from lab.measure import echo
-from lab.paths import MARK
 
 FEW, MANY, ROUNDS = 10, 10_000, 15
 
 
 def measure() -> list[Figure]:
     with running_lab() as environment, echo():
-        prober = _prober()
+        prober = new_prober("red")
         _fill(FEW - 2)  # the lab's own two are there
         few, lost_few = _rounds(environment, prober, "few")
         _fill(MANY - FEW - ROUNDS)
@@ -50,31 +51,19 @@ def _rounds(environment: Mapping[str, str], prober: Client, name: str) -> tuple[
 
 
 def _one(environment: Mapping[str, str], prober: Client, name: str) -> float:
-    enroller, approver = _person("lab-enroller-red"), _person("lab-approver")
+    enroller, approver = person("lab-enroller-red"), person("lab-approver")
     secret = prober.run("wg", "genkey").stdout
     public = subprocess.run(["wg", "pubkey"], input=secret, capture_output=True, text=True, check=True).stdout.strip()
     clients.twinlock(enroller, "peer", "enrol", name, "--tenant", "red", "--public-key", public)
     serving = next(row for row in gateways(environment).values() if row["serving"])
     way, endpoint = str(serving["way_public_key"]), f"{serving['public_address']}:51820"
-    argv = ["ip", "netns", "exec", prober.namespace, "wg", "set", prober.interface, "private-key", "/dev/stdin"]
-    subprocess.run(argv, input=secret, text=True, check=True)
+    take_key(prober, secret)
     clients.twinlock(approver, "peer", "approve", name, "--tenant", "red")
     approved = time.monotonic()
     shake_hands(prober, way, endpoint)
     seconds = time.monotonic() - approved
     prober.run("wg", "set", prober.interface, "peer", way, "remove")
     return seconds
-
-
-def _prober() -> Client:
-    """A client whose key changes from peer to peer."""
-    namespace, interface = calls.client("prober", "none"), f"probe-{MARK}"
-    inside = ["ip", "netns", "exec", namespace]
-    subprocess.run([*inside, "wireguard-go", interface], capture_output=True, check=True)
-    subprocess.run([*inside, "ip", "link", "set", interface, "up"], check=True)
-    return Client(
-        name="prober", tenant="red", namespace=namespace, interface=interface, address="", public_key="", credentials={}
-    )
 
 
 def _fill(count: int) -> None:
@@ -91,7 +80,7 @@ def _fill(count: int) -> None:
 def _bulk(role: str, *words: str) -> None:
     done = subprocess.run(
         [clients.TWINLOCK, "--environment", "lab", "--json", "peer", *words],
-        env={"PATH": os.environ["PATH"], **_person(role)}, capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], **person(role)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"peer {words[0]}: {done.stderr[-500:]}")
@@ -104,10 +93,6 @@ def _any_key() -> str:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     return b64encode(X25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
-
-
-def _person(role: str) -> dict[str, str]:
-    return calls.credentials(role, local=True)
 
 
 def _caught_up(environment: Mapping[str, str]) -> bool | None:
