@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import admission, boot, failover, new_peer, preview, readme, sizes, stream
+from bench import admission, boot, failover, new_peer, preview, readme, rest, sizes, stream
 from bench.figure import Figure
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -25,6 +25,7 @@ MEASURES = {
     "failover": failover.measure,
     "new_peer": new_peer.measure,
     "admission": admission.measure,
+    "rest": rest.measure,
     "sizes": sizes.measure,
 }
 

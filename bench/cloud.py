@@ -94,6 +94,11 @@ def gateways(environment: Mapping[str, str]) -> dict[str, Mapping[str, object]]:
     return {str(row["slot"]): row for row in rows}
 
 
+def caught_up(environment: Mapping[str, str]) -> bool | None:
+    """Whether every gateway has all that the registry holds, and is well; None for no, as `until` wants it."""
+    return all(not row["behind"] and row["well"] for row in gateways(environment).values()) or None
+
+
 def shake_hands(client: Client, way: str, endpoint: str) -> None:
     """Returns when the gateway with this way has answered the client."""
     asked = client.run("timeout", "90", "sh", "-c", _ASK, client.interface, way, endpoint)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.cloud import gateways, running_lab, shake_hands, until
+from bench.cloud import caught_up, gateways, running_lab, shake_hands, until
 from bench.figure import Figure
 from bench.numbered import PACKETS_A_SECOND, Stream
 from bench.prober import person, take_key
@@ -44,7 +44,7 @@ def measure() -> list[Figure]:
 
 def _rounds(environment: Mapping[str, str], prober: Client, name: str) -> tuple[list[float], int]:
     """Seconds for each new peer; how many of Ada's packets were lost meanwhile."""
-    until(lambda: _caught_up(environment), "the gateways have everything", 240)
+    until(lambda: caught_up(environment), "the gateways have everything", 240)
     with Stream(calls.client("ada", "symmetric")) as stream:
         seconds = [_one(environment, prober, f"{name}{number}") for number in range(ROUNDS)]
     return seconds, stream.missing
@@ -93,8 +93,3 @@ def _any_key() -> str:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     return b64encode(X25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
-
-
-def _caught_up(environment: Mapping[str, str]) -> bool | None:
-    rows = gateways(environment).values()
-    return all(not row["behind"] and row["well"] for row in rows) or None
