@@ -36,15 +36,18 @@ OBJECTS = ("network", "tunnel", "gateway", "storage", "tenants", "registry")
 
 def read() -> Settings:
     """Reads the stack's configuration. Raises SettingsError with everything that is wrong with it."""
-    raw: dict[str, object] = {"environment": pulumi.get_stack()}
-    region = pulumi.Config("aws").get("region")
-    if region is not None:
-        raw["region"] = region
+    raw: dict[str, object] = {"environment": pulumi.get_stack(), **region()}
     for name in OBJECTS:
         text = pulumi.Config("twinlock").get(name)
         if text is not None:
             raw[name] = _decoded(text)
     return parse(raw)
+
+
+def region() -> dict[str, str]:
+    """Of the stack's own provider for AWS, as a part of what `parse` takes."""
+    found = pulumi.Config("aws").get("region")
+    return {} if found is None else {"region": found}
 
 
 def parse(raw: Mapping[str, object]) -> Settings:
@@ -133,11 +136,11 @@ def _mend(place: Place) -> str:
     for step in place:
         field = model.model_fields.get(step) if model is not None and isinstance(step, str) else None
         if field is not None:
-            found, model = field.description or found, _model_in(field)
+            found, model = field.description or found, model_in(field)
     return found
 
 
-def _model_in(field: FieldInfo) -> type[BaseModel] | None:
+def model_in(field: FieldInfo) -> type[BaseModel] | None:
     """The model that a field holds, directly or in a tuple or mapping."""
     waiting: list[object] = [field.annotation]
     while waiting:

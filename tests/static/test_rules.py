@@ -44,7 +44,13 @@ def allowed(folder: str, *prefixes: str) -> list[str]:
     [
         (
             "components",
-            ("userdata.", "twinlock.registry.keys", "twinlock.registry.definition", "twinlock.registry.policies"),
+            (
+                "userdata.",
+                "twinlock.__version__",
+                "twinlock.registry.keys",
+                "twinlock.registry.definition",
+                "twinlock.registry.policies",
+            ),
         ),
         ("userdata", ("twinlock.__version__",)),
         ("twinlock/registry", ()),

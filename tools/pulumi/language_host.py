@@ -23,11 +23,12 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 
 class LanguageHost(LanguageServer):
-    """Runs programs (`Run`) and policy packs (`RunPlugin`) with the Python that this runs on."""
+    """Runs programs (`Run`), policy packs and packages of components (`RunPlugin`) with the Python that it runs on."""
 
     def __init__(self, engine: str) -> None:
         super().__init__(lambda: None)
         self._engine = engine
+        self.plugins: list[subprocess.Popen[bytes]] = []
 
     def Handshake(self, request, context):
         self._engine = request.engine_address or self._engine
@@ -41,6 +42,10 @@ class LanguageHost(LanguageServer):
 
     def RuntimeOptionsPrompts(self, request, context):
         return language_pb2.RuntimeOptionsResponse()
+
+    def InstallDependencies(self, request, context):
+        """None: what this checkout's programs and packages need is in its environment already."""
+        return iter(())
 
     def Cancel(self, request, context):
         return empty_pb2.Empty()
@@ -57,34 +62,40 @@ class LanguageHost(LanguageServer):
         return language_pb2.RunResponse(bail=bool(failed))
 
     def RunPlugin(self, request, context):
-        """Policy packs alone (`python -m pulumi.policy ENGINE PACK`); other plugins are executables here."""
-        if request.kind != "analyzer":
+        """Policy packs (`python -m pulumi.policy ENGINE PACK`) and packages of components (`python FOLDER ENGINE`)."""
+        folder = request.info.program_directory
+        commands = {"analyzer": ["-m", "pulumi.policy", *request.args[:1], folder], "resource": [folder, *request.args]}
+        if request.kind not in commands:
             context.abort(
-                grpc.StatusCode.UNIMPLEMENTED, f"this language host runs policy packs, not a {request.kind!r}"
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"this language host runs policy packs and components, not a {request.kind!r}",
             )
-        command = [sys.executable, "-u", "-m", "pulumi.policy", *request.args[:1], request.info.program_directory]
+        environment = dict(pair.split("=", 1) for pair in request.env)
         with subprocess.Popen(
-            command, cwd=request.pwd, env=dict(pair.split("=", 1) for pair in request.env), stdout=subprocess.PIPE
+            [sys.executable, "-u", *commands[request.kind]], cwd=request.pwd, env=environment, stdout=subprocess.PIPE
         ) as process:
+            self.plugins.append(process)
             context.add_callback(process.terminate)
             assert process.stdout is not None  # noqa: S101
             for line in process.stdout:
                 yield language_pb2.RunPluginResponse(stdout=line)
         yield language_pb2.RunPluginResponse(exitcode=process.returncode)
 
-
-def end_with(engine: int) -> None:
-    """An engine that was killed ends nobody: it is looked at each second."""
-    while os.getppid() == engine:
-        time.sleep(1)
-    os._exit(0)
+    def end_with(self, engine: int) -> None:
+        """An engine that was killed ends nobody: it is looked at each second."""
+        while os.getppid() == engine:
+            time.sleep(1)
+        for plugin in self.plugins:
+            plugin.terminate()
+        os._exit(0)
 
 
 def main() -> None:
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     engine = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    host = LanguageHost(engine)
+    threading.Thread(target=host.end_with, args=(os.getppid(),), daemon=True).start()
     server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(engine), server)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # The engine waits 10 s for a host that takes its interrupt as a request.
