@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from concurrent import futures
 from types import FrameType
 
@@ -21,8 +23,16 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
     os._exit(0)
 
 
+def _end_with(engine: int) -> None:
+    """An engine that was killed ends nobody: it is looked at each second."""
+    while os.getppid() == engine:
+        time.sleep(1)
+    os._exit(0)
+
+
 def serve(package: str) -> None:
     """Serves one of the packages `aws` and `random`."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     server = grpc.server(futures.ThreadPoolExecutor(32), interceptors=[OneLineErrors()], options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -13,6 +13,7 @@ from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from lab.provider.values import encode
+from tests.killed_engine import ends_with_its_engine
 
 PLUGIN = Path(__file__).resolve().parents[2] / "lab" / "provider" / "aws" / "pulumi-resource-aws"
 
@@ -57,3 +58,8 @@ def test_a_plugin_ends_at_the_engines_interrupt_instead_of_being_waited_for(tmp_
             assert process.wait(4) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("package", ["aws", "random"])
+def test_an_engine_that_is_killed_leaves_no_plugin_behind(package: str):
+    ends_with_its_engine([str(PLUGIN.parents[1] / package / f"pulumi-resource-{package}"), "127.0.0.1:1"])

@@ -6,29 +6,35 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
-HOST = Path(__file__).parents[2] / "tools" / "pulumi" / "language_host.py"
-ENGINE = "import subprocess, sys; subprocess.run([sys.executable, '-u', sys.argv[1], '127.0.0.1:1'])"
+import grpc
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+from tests.killed_engine import ENGINE, child, ends_with_its_engine, gone
+
+ROOT = Path(__file__).parents[2]
+HOST = [sys.executable, "-u", str(ROOT / "tools" / "pulumi" / "language_host.py"), "127.0.0.1:1"]
 
 
 def test_an_engine_that_is_killed_leaves_no_language_host_behind():
-    with subprocess.Popen([sys.executable, "-c", ENGINE, str(HOST)], stdout=subprocess.PIPE, text=True) as engine:
-        assert int(engine.stdout.readline()) > 0, "its port"
-        host = _child(engine.pid)
+    ends_with_its_engine(HOST)
+
+
+def test_nor_a_package_of_components_that_the_host_runs_for_it():
+    package = str(ROOT / "package")
+    info = language_pb2.ProgramInfo(root_directory=package, program_directory=package, entry_point=".")
+    asked = language_pb2.RunPluginRequest(
+        pwd=package, args=["127.0.0.1:1"], env=[f"PATH={os.environ['PATH']}"], info=info, kind="resource"
+    )
+    with (
+        subprocess.Popen([sys.executable, "-c", ENGINE, *HOST], stdout=subprocess.PIPE, text=True) as engine,
+        grpc.insecure_channel(f"127.0.0.1:{int(engine.stdout.readline())}") as channel,
+    ):
+        printed = language_pb2_grpc.LanguageRuntimeStub(channel).RunPlugin(asked)
+        assert int(next(iter(printed)).stdout) > 0, "its port"
+        host = child(engine.pid)
+        plugin = child(host)
         engine.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 20
-    try:
-        while Path(f"/proc/{host}").exists():
-            assert time.monotonic() < until, f"process {host} is still there"
-            time.sleep(0.1)
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(host, signal.SIGKILL)
-
-
-def _child(parent: int) -> int:
-    [child] = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return int(child)
+        gone(plugin)
+    gone(host)
