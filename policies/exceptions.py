@@ -20,10 +20,6 @@ class Exempt:
     component: str
     matches: Callable[[Resource], bool]
     reason: str
-    modes: frozenset[str]  # the endpoint modes that need it
-
-
-EVERY_MODE = frozenset({"ways", "floating-ip", "dns", "load-balancer"})
 
 
 def _tunnel_port(resource: Resource) -> bool:
@@ -43,14 +39,12 @@ EXCEPTIONS = (
         matches=_tunnel_port,
         reason="Clients call from anywhere. WireGuard does not answer whoever has no key; "
         "twinlock:tunnel.client_ranges narrows it.",
-        modes=EVERY_MODE,
     ),
     Exempt(
         rules=frozenset({"no-public-address"}),
         component="twinlock:aws:Addresses",
         matches=lambda resource: resource.type == "aws:ec2/eip:Eip",
         reason="Clients need an address to call, and it has to outlive the machine.",
-        modes=frozenset({"ways", "floating-ip", "dns"}),
     ),
     Exempt(
         rules=frozenset({"bucket-endpoint-only", "bucket-has-versions", "encrypted-bucket", "deletion-protection"}),
@@ -58,7 +52,6 @@ EXCEPTIONS = (
         matches=_agents_bucket,
         reason="The gateways' program, which is public: written by the deployer from anywhere, checked by its digest, "
         "and made anew by the next deployment; and the object that each gateway overwrites all day.",
-        modes=EVERY_MODE,
     ),
     Exempt(
         rules=frozenset({"encrypted-table"}),
@@ -66,7 +59,6 @@ EXCEPTIONS = (
         matches=lambda resource: resource.type == "aws:dynamodb/table:Table",
         reason="It holds public keys, and what is secret in it is wrapped already; with a key of the account a poll "
         "each second would depend on KMS.",
-        modes=EVERY_MODE,
     ),
 )
 

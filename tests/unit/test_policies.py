@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.settings import parse
 from lab.paths import ROOT
+from lab.project import stack_file
 from policies.exceptions import EXCEPTIONS, exempt
 from policies.judge import RULES, STACK_RULES, judge, judge_stack
 from policies.leaks import found
@@ -195,6 +197,17 @@ def with_bucket_names(stack: list[Resource]) -> list[Resource]:
 
 def test_the_program_has_no_finding_beside_the_exceptions(program: list[Resource]):
     assert findings(program) == set()
+
+
+def test_the_production_example_has_what_it_promises_and_no_finding():
+    _, keys = stack_file(ROOT / "Pulumi.prod.yaml")
+    config = {"environment": "prod"} | {key.split(":")[1]: value for key, value in keys.items()}
+    wanted = parse(config)
+    assert len(wanted.tenants) == 3 and wanted.network.interface_endpoints
+    assert wanted.storage.protect and wanted.registry.protect
+    reaching = [one for one in wanted.tenants.values() if one.buckets is None or "customers" in one.buckets]
+    assert reaching and all(one.approval == "manual" and one.approvers == 2 for one in reaching)
+    assert findings(resources(build(config))) == set()
 
 
 def test_a_development_environment_lacks_nothing_but_its_protection():
