@@ -37,6 +37,7 @@ class Machine:
         self.preshared: dict[str, str] = {}
         self.served: set[str] = set()
         self.conntrack: set[str] = set()
+        self.counted: dict[str, dict[str, tuple[int, int]]] = {}  # by the name of the set
         self.flows = ""  # of conntrack, in its own words
         self.fails = ""
 
@@ -69,8 +70,13 @@ class Machine:
                 self._nft(json.loads(stdin)["nftables"])
             case ("nft", "-j", "list", "set", "inet", "twinlock", name):
                 held = {"set": {"family": "inet", "name": name, "table": "twinlock", "type": "ipv4_addr", "handle": 7}}
-                if self.served:
+                if name == "served" and self.served:
                     held["set"]["elem"] = sorted(self.served)
+                if name in self.counted:
+                    held["set"]["elem"] = [
+                        {"elem": {"val": address, "counter": {"packets": packets, "bytes": size}}}
+                        for address, (packets, size) in self.counted[name].items()
+                    ]
                 return json.dumps({"nftables": [{"metainfo": {"version": "1.1.3"}}, held]})
             case ("conntrack", "-L", "-p", "tcp", "--state", "ESTABLISHED"):
                 return self.flows

@@ -182,6 +182,7 @@ def _written_keys(slot: str) -> list[str]:
         keys.IDENTITY,
         keys.gateway(slot),
         keys.ways(slot),
+        keys.traffic(slot),
         ANY_SHARD,
         keys.ROTATION,
         keys.moved("*"),

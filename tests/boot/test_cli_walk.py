@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from tests.command_cloud import REGION, facts, gateways_are_up, run
 from tests.registry_samples import gateway_record, public_key
 from twinlock.cli.main import app, main
+from twinlock.registry.traffic import Traffic, line, piece
 
 
 def test_from_a_new_key_to_the_file_that_wg_quick_takes(cloud, tmp_path):
@@ -93,6 +95,21 @@ def test_list_and_show_tell_the_state_after_each_step(cloud):
     assert "revoked" in table
     assert f"{public_key(2)[:8]}…" in table
     assert facts("peer", "show", "job", "-t", "auto")["address"] in run("peer", "show", "job", "-t", "auto").stdout
+
+
+def test_show_tells_what_both_gateways_counted_of_this_peer_and_not_of_another(cloud):
+    gateways_are_up(cloud.registry, 1)
+    made = facts("peer", "enrol", "job", "-t", "auto", "-k", public_key(2))
+    address = made["address"]
+    assert facts("peer", "show", "job", "-t", "auto")["traffic"] is None
+    ours = Traffic(sent_packets=3, sent_bytes=2048, received_packets=2, received_bytes=80)
+    theirs = Traffic(refused_packets=7, refused_bytes=280)
+    lines = (line(address, "job", ours), line(address, "earlier", theirs))
+    cloud.registry.keep_traffic("a", piece(address), lines)
+    cloud.registry.keep_traffic("b", piece(address), (line(address, "job", theirs),))
+    assert facts("peer", "show", "job", "-t", "auto")["traffic"] == asdict(ours + theirs)
+    shown = run("peer", "show", "job", "-t", "auto").stdout
+    assert "2.0 KiB in 3 packets" in shown and "280 B in 7 packets" in shown
 
 
 def test_a_range_that_runs_out_says_so_before_it_is_full(cloud):
@@ -188,7 +205,9 @@ def test_no_credentials_are_one_line_with_the_mend(cloud, monkeypatch):
 
 def test_metrics_say_the_same_to_programs(cloud):
     now = int(time.time())
-    gateways_are_up(cloud.registry, now - 3, applied={"auto": 1}, ways=7, failing=("clock",))
+    gateways_are_up(
+        cloud.registry, now - 3, applied={"auto": 1}, ways=7, failing=("clock",), traffic={"refused_packets": 5}
+    )
     facts("peer", "enrol", "job", "-t", "auto", "-k", public_key("job"))
     text = run("metrics").stdout
     lines = set(text.splitlines())
@@ -196,6 +215,8 @@ def test_metrics_say_the_same_to_programs(cloud):
     assert 'twinlock_gateway_well{environment="lab",slot="b"} 0' in lines, "its clock"
     assert 'twinlock_gateway_failing{check="clock",environment="lab",slot="a"} 1' in lines
     assert 'twinlock_gateway_ways{environment="lab",slot="a"} 7' in lines
+    assert 'twinlock_gateway_packets_total{environment="lab",slot="a",way="refused"} 5' in lines
+    assert "# TYPE twinlock_gateway_packets_total counter" in lines
     assert 'twinlock_gateway_behind_changes{environment="lab",slot="a",tenant="auto"} 0' in lines
     assert 'twinlock_tenant_peers{environment="lab",state="approved",tenant="auto"} 1' in lines
     assert 'twinlock_tenant_addresses_held{environment="lab",tenant="auto"} 1' in lines

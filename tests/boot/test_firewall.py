@@ -19,6 +19,7 @@ from tests.boot.firewall_bench import Bench, data, first_message, response, udp
 from twinlock.agent.box import Changes, nft_commands
 from twinlock.agent.desired import Narrow
 from twinlock.agent.nft import Nft
+from twinlock.agent.tally import SETS
 
 ELSEWHERE = '"wg-*"'
 TUNNELS = '{ "wg-service", "wg-service2", "wg-way", "wg-way2", "tl-probe" }'
@@ -68,17 +69,18 @@ def _reaches(bench: Bench, sender: socket.socket, to: tuple[str, int], where: st
 
 STOPPED = (
     Stopped(
-        "a peer to the metadata service", lambda b: b.opens(b.peer, fw.METADATA, 80), (("ip daddr @never4 drop", ""),)
+        "a peer to the metadata service", lambda b: b.opens(b.peer, fw.METADATA, 80),
+        (("ip daddr @never4 goto refuse", ""),),
     ),
     Stopped(
         "a peer to the metadata service by IPv6", lambda b: b.opens(b.peer, fw.METADATA6, 80),
-        (("ip6 daddr @never6 drop", ""),), more=OPEN6,
+        (("ip6 daddr @never6 goto refuse", ""),), more=OPEN6,
     ),
-    Stopped("a peer to the twin", lambda b: b.opens(b.peer, fw.TWIN, 443), (("ip daddr @never4 drop", ""),)),
+    Stopped("a peer to the twin", lambda b: b.opens(b.peer, fw.TWIN, 443), (("ip daddr @never4 goto refuse", ""),)),
     Stopped(
         "a peer to another peer", lambda b: b.opens(b.peer, fw.OTHER, 443),
         (
-            ("ip daddr @never4 drop", ""),
+            ("ip daddr @never4 goto refuse", ""),
             (f'iifname "wg-service*" oifname != {ELSEWHERE} jump', 'iifname "wg-service*" jump'),
             (f'oifname "wg-service*" iifname != {ELSEWHERE} ip daddr', 'oifname "wg-service*" ip daddr'),
         ),
@@ -98,12 +100,12 @@ STOPPED = (
     Stopped(
         "a tenant to another port of its service", lambda b: b.opens(b.peer, fw.SERVICE, 22),
         (
-            ("ip saddr . ip daddr . meta l4proto . th dport @services accept", f"ip daddr {fw.SERVICE} accept"),
+            ("ip saddr . ip daddr . meta l4proto . th dport @services goto from_peer", f"ip daddr {fw.SERVICE} accept"),
         ), too_much=False,
     ),
     Stopped(
         "an address that is not served", lambda b: b.opens(b.peer, fw.STRANGER, 443, source=fw.UNSERVED),
-        (("ip saddr != @served drop", ""), (" ip daddr @served ct state", " ct state")),
+        (("ip saddr != @served goto refuse", ""), (" ip daddr @served ct state", " ct state")),
     ),
     Stopped(
         "a peer to the gateway itself", lambda b: b.opens(b.peer, fw.INSIDE, 22),
@@ -184,6 +186,53 @@ def test_a_narrowed_peer_reaches_what_it_was_given_alone_whatever_it_routes(benc
     assert bench.opens(bench.peer, fw.SERVICE, 5432) is not protected
     nft.transaction(nft_commands(Changes(narrow_remove=(storage,))))
     assert bench.opens(bench.peer, fw.STORAGE, 443) and bench.opens(bench.peer, fw.SERVICE, 5432)
+
+
+def _counters(bench: Bench) -> dict[str, dict[str, tuple[int, int]]]:
+    nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
+    return {name: nft.counters(name) for name in SETS}
+
+
+def test_packets_are_counted_for_each_peer_that_got_through_and_that_were_refused(bench: Bench) -> None:
+    bench.load(too_much=False)
+    assert _counters(bench) == {"sent": {}, "received": {}, "refused": {}}
+    assert bench.opens(bench.peer, fw.SERVICE, 5432)
+    counted = _counters(bench)
+    (packets, size), (back, _) = counted["sent"][fw.PEER], counted["received"][fw.PEER]
+    assert packets >= 2 and size >= packets * 40 and back >= 1, "SYN and ACK, and what answers them"
+    assert counted["refused"] == {}, "and nobody else has anything"
+    refusals = 0
+    for address, port in ((fw.METADATA, 80), (fw.STRANGER, 443), (fw.OTHER, 443), (fw.INSIDE, 22), (fw.STORAGE, 80)):
+        assert not bench.opens(bench.peer, address, port)
+        now = _counters(bench)["refused"][fw.PEER][0]
+        assert now > refusals, f"to {address}, port {port}"
+        refusals = now
+    assert not bench.opens(bench.other, fw.STRANGER, 443)
+    after = _counters(bench)
+    assert after["refused"][fw.PEER][0] == refusals and after["refused"][fw.OTHER][0] >= 1
+    assert after["sent"].keys() == {fw.PEER}
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_a_packet_from_a_revoked_peers_address_is_counted(bench: Bench, counting: bool) -> None:
+    drop = ("ip saddr != @served goto refuse", "ip saddr != @served drop")
+    bench.load(*(() if counting else (drop,)), too_much=False)
+    nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
+    assert bench.opens(bench.peer, fw.STORAGE, 443)
+    nft.transaction(nft_commands(Changes(cut=(fw.PEER,))))
+    assert not bench.opens(bench.peer, fw.STORAGE, 443)
+    assert (fw.PEER in _counters(bench)["refused"]) is counting
+
+
+def test_where_there_is_no_room_to_count_packets_pass_as_they_did(bench: Bench) -> None:
+    full = [
+        (f"set {name} {{ type ipv4_addr; flags dynamic,timeout; timeout 1d; size 131072;",
+         f"set {name} {{ type ipv4_addr; flags dynamic,timeout; timeout 1d; size 1; elements = {{ 192.0.2.1 }};")
+        for name in SETS
+    ]  # fmt: skip
+    bench.load(*full, too_much=False)
+    assert bench.opens(bench.peer, fw.STORAGE, 443)
+    assert not bench.opens(bench.peer, fw.STORAGE, 80)
 
 
 def test_security_updates_get_out_on_443_and_nowhere_else(bench: Bench) -> None:
@@ -335,7 +384,7 @@ def test_segments_are_clamped_to_the_tunnels_mtu(bench: Bench, family: str, head
 @pytest.mark.parametrize("protected", [True, False])
 def test_a_bulk_transfer_through_a_smaller_path_does_not_hang(bench: Bench, protected: bool) -> None:
     """The path beyond is 1280 too and says so: the message that a packet was too big finds its way to the peer."""
-    related = ("ip daddr @served ct state established,related accept", "ip daddr @served ct state established accept")
+    related = ("@served ct state established,related goto to_peer", "@served ct state established goto to_peer")
     bench.load(*(() if protected else (related,)), too_much=False)
     moved = _upload_through_narrow_path(bench)
     assert (moved == 4 << 20) is protected, moved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import asdict
 
 import boto3
 from botocore.config import Config
@@ -14,6 +15,7 @@ from lab import up as job
 from lab.aws.names import SERVICE_ADDRESSES
 from lab.clients import Client
 from tests.within import within
+from twinlock.registry.traffic import Traffic
 
 STORAGE = SERVICE_ADDRESSES["s3"]
 
@@ -132,6 +134,20 @@ def test_who_enrolled_a_peer_can_not_approve_it(lab) -> None:
     )  # fmt: skip
     assert done.returncode == 3, done
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_what_a_peer_moved_and_what_it_was_refused_is_told(lab, ada: Client) -> None:
+    def told() -> dict[str, int]:
+        return lab.twinlock("peer", "show", "ada", "--tenant", ada.tenant)["traffic"] or asdict(Traffic())
+
+    before, bucket = told(), lab.report_bucket()
+    assert clients.transfer(ada, "put", bucket, "lab/counted", 1 << 20)["ok"]
+    within(40, lambda: told()["sent_bytes"] - before["sent_bytes"] > 1 << 20, "what it sent")
+    assert told()["received_packets"] > before["received_packets"]
+    assert clients.can_open(ada.namespace, STORAGE, 80, 1) != "connected"
+    within(40, lambda: told()["refused_packets"] > before["refused_packets"], "what it was refused")
+    sums = lab.twinlock("metrics")["gateway_packets_total"]
+    assert sum(row["value"] for row in sums if row["way"] == "sent") > 1000
 
 
 def test_closing_the_group_stops_traffic_and_opening_it_lets_it_flow(lab, ada: Client) -> None:

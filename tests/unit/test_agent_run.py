@@ -79,6 +79,7 @@ class Table:
         self.rotated: dict[str, Rotation] = {}
         self.marks: set[str] = set()
         self.kept: dict[str, tuple[str, ...]] = {}
+        self.counted: dict[str, tuple[str, ...]] = {}
 
     def _ask(self, what: str) -> None:
         self.reads.append(what)
@@ -148,6 +149,10 @@ class Table:
     def keep_ways(self, slot, piece, ends):
         self._ask("keep ways")
         self.kept[piece] = ends
+
+    def keep_traffic(self, slot, piece, lines):
+        self._ask("keep traffic")
+        self.counted[piece] = lines
 
     def gateways(self, slots):
         self._ask("gateways")
@@ -223,6 +228,21 @@ def _turn(stage, gateway, seconds=1.0) -> None:
     gateway.follower.follow_once()
     gateway.ask_once()
     gateway.server.turn()
+
+
+def test_what_the_firewall_counted_is_kept_and_the_sum_is_in_the_record(stage):
+    gateway = stage.gateway()
+    gateway.count_once()  # nothing is known yet, and nothing is counted
+    _turn(stage, gateway)
+    stage.machine.counted = {"sent": {"10.100.1.1": (3, 300)}, "refused": {"10.100.1.1": (1, 40)}}
+    gateway.count_once()
+    _turn(stage, gateway, 6)
+    assert stage.table.records[-1].traffic is not None
+    assert (stage.table.records[-1].traffic["sent_bytes"], stage.table.records[-1].traffic["refused_packets"]) == (
+        300,
+        1,
+    )
+    assert stage.table.counted == {"01": ("10.100.1.1 ann 3 300 0 0 1 40",)}
 
 
 def test_the_first_turns_make_the_box_equal_and_says_so(stage):

@@ -19,6 +19,7 @@ from twinlock.agent.reporter import HEARTBEAT_SECONDS, Reporter
 from twinlock.agent.shared import Shared
 from twinlock.agent.state import LastState
 from twinlock.agent.strays import strays
+from twinlock.agent.tally import TrafficMemory
 from twinlock.registry.errors import RegistryError
 from twinlock.registry.model import SwitchWish
 
@@ -37,6 +38,7 @@ class Follower:
         self._own = shared.own
         self._pace = Pace(outside.clock)
         self._memory = WayMemory(boot.slot, outside.registry, outside.clock)
+        self._traffic = TrafficMemory(boot.slot, outside.registry, outside.clock)
         self._saved = shared.state
         self._wish: SwitchWish | None = None
         self._wish_known = False
@@ -63,6 +65,7 @@ class Follower:
             ("heartbeat", lambda: self._reporter.report(self._applied)),
             ("twins", self._join),
             ("ways", self._keep),
+            ("traffic", self._keep_traffic),
         )
         trouble = "; ".join(filter(None, [_attempt(what, step) for what, step in steps]))
         if trouble != self._trouble:
@@ -195,6 +198,10 @@ class Follower:
         if self._shared.ends is not None and self._pace.is_due("ways", _WAYS_SECONDS):
             self._pace.done("ways")
             self._memory.keep(self._shared.ends)
+
+    def _keep_traffic(self) -> None:
+        if self._shared.traffic is not None:
+            self._traffic.keep(self._shared.traffic[1])
 
     def _read_switch(self) -> None:
         """A switch that was asked for since the last look; what is there at the start was meant for another time."""

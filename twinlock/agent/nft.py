@@ -10,6 +10,7 @@ from twinlock.agent.command import Run, run
 from twinlock.agent.errors import CommandFailed
 
 TABLE = "twinlock"
+Counted = tuple[int, int]  # packets, bytes
 Json = str | int | Mapping[str, "Json"] | Sequence["Json"]
 
 
@@ -56,8 +57,19 @@ class Nft:
 
     def addresses(self, name: str) -> frozenset[str]:
         """The elements of a set of plain addresses."""
+        return frozenset(cast(list[str], self._elements(name)))
+
+    def counters(self, name: str) -> dict[str, Counted]:
+        """What was counted of each element of a set of addresses with counters."""
+        found: dict[str, Counted] = {}
+        for entry in cast(list[Mapping[str, Mapping[str, object]]], self._elements(name)):
+            counter = cast(Mapping[str, int], entry["elem"]["counter"])
+            found[cast(str, entry["elem"]["val"])] = counter["packets"], counter["bytes"]
+        return found
+
+    def _elements(self, name: str) -> list[object]:
         answer = self._run(("nft", "-j", "list", "set", "inet", TABLE, name), "")
         for entry in cast(Mapping[str, list[Mapping[str, object]]], json.loads(answer))["nftables"]:
             if "set" in entry:
-                return frozenset(cast(list[str], cast(Mapping[str, object], entry["set"]).get("elem", [])))
+                return cast(list[object], cast(Mapping[str, object], entry["set"]).get("elem", []))
         raise CommandFailed(f"nft list set {name}: no set in the answer: another nft version?")

@@ -15,11 +15,12 @@ from twinlock.agent.memory import WayStore
 from twinlock.agent.ownership import LeaseStore
 from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.state_file import StateFile
+from twinlock.agent.tally import TrafficStore
 from twinlock.agent.transfer import Proof
 from twinlock.registry.model import GatewayRecord, SwitchWish
 
 
-class RunStore(PeerSource, WayStore, Protocol):
+class RunStore(PeerSource, WayStore, TrafficStore, Protocol):
     """The registry, as far as a running gateway goes."""
 
     def put_gateway(self, record: GatewayRecord) -> None: ...

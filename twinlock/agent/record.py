@@ -40,6 +40,7 @@ def load_record(folder: Path) -> GatewayRecord:
         strays=(),
         failing=(),
         ways=0,
+        traffic=None,
         peers=None,
         left_out=0,
     )

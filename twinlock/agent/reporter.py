@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from twinlock.agent.outside import Outside, Pace
 from twinlock.agent.shared import Shared
@@ -48,6 +48,7 @@ class Reporter:
             failing=news[4],
             left_out=news[5],
             peers=len(want.peers),
+            traffic=None if self._shared.traffic is None else asdict(self._shared.traffic[0]),
             ways=self._shared.fresh,  # no news by itself: clients come and go all the time
         )
         self._out.registry.put_gateway(self._record)

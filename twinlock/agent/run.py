@@ -21,6 +21,7 @@ from twinlock.agent.ownership import Ownership, Silent
 from twinlock.agent.reporter import Reporter
 from twinlock.agent.serving import Serving
 from twinlock.agent.shared import Shared
+from twinlock.agent.tally import Tally
 from twinlock.agent.transfer import Proof
 from twinlock.agent.wellness import Wellness
 from twinlock.registry.model import GatewayRecord
@@ -28,6 +29,7 @@ from twinlock.registry.model import GatewayRecord
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS, _FLOW_SECONDS = 1.0, 0.25
+_COUNT_SECONDS = 5.0
 _RENEW_SECONDS, _ALONE_SECONDS = 1.0, 0.3  # between two questions for the lease
 _STUCK_SECONDS = 120.0  # the follower has not come round for so long: let systemd's watchdog end this
 
@@ -38,6 +40,7 @@ class Gateway:
     def __init__(self, boot: Boot, record: GatewayRecord, outside: Outside) -> None:
         self._out = outside
         self._stop, self._wake = threading.Event(), threading.Event()
+        self._tally = Tally()
         self._failure: BaseException | None = None
         state = outside.state_file.load()
         # What is on disk may be old: nobody is called before the registry was asked who serves, or did not answer.
@@ -73,6 +76,7 @@ class Gateway:
             "channel": self._listen_forever,
             "vrrp": self._hear_forever,
             "flows": self._tell_forever,
+            "traffic": self._count_forever,
             **({"checkup": lambda: self.checkup.go_on(self._stop)} if self._out.health else {}),
         }
         for name, work in threads.items():
@@ -143,6 +147,24 @@ class Gateway:
                 self.server.tell_flows()
             except CommandFailed as exc:  # without it some clients wait for longer, that is all
                 _log.warning("connections: %s", exc)
+            took = self._out.clock() - began
+
+    def count_once(self) -> None:
+        """Reads the firewall's counters; thousands of peers take a second, so no other thread waits for this."""
+        want = self._shared.want
+        if want is not None:
+            holders = {address: want.peers[key].name for address, key in want.addresses.items()}
+            self._tally.read(self._out.box.nft.counters, holders)
+            self._shared.traffic = self._tally.total, self._tally.pieces()
+
+    def _count_forever(self) -> None:
+        took = 0.0
+        while not self._stop.wait(max(_COUNT_SECONDS, 100 * took)):
+            began = self._out.clock()
+            try:
+                self.count_once()
+            except CommandFailed as exc:  # the next look finds what this one did not
+                _log.warning("counters: %s", exc)
             took = self._out.clock() - began
 
     def _hear_forever(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from twinlock.agent.desired import Desired
 from twinlock.agent.ownership import Ownership
 from twinlock.agent.state import LastState
+from twinlock.registry.traffic import Traffic
 
 
 class Shared:
@@ -25,4 +26,6 @@ class Shared:
         self.failing: Mapping[str, str] = {}  # the main thread's: check -> why
         self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
         self.fresh = 0  # the main thread's: how many clients hold a way open
+        # The counting thread's: of all peers together, and a line for each, in pieces (traffic.py).
+        self.traffic: tuple[Traffic, Mapping[str, tuple[str, ...]]] | None = None
         self.ends: Mapping[str, str] | None = None  # the main thread's: where ways are open, by public key

@@ -21,7 +21,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A gauge; `name` without the leading "twinlock_"."""
+    """`name` without the leading "twinlock_". One that ends in _total is a counter, any other a gauge."""
 
     name: str
     help: str
@@ -68,6 +68,13 @@ def gauges(found: Standing) -> tuple[Metric, ...]:
                 ((labels, record.left_out or 0) for labels, _, record in known)),
         _metric("gateway_strays", "Things that were changed on the gateway by hand in the last day.",
                 ((labels, len(record.strays)) for labels, _, record in known)),
+        *(
+            _metric(f"gateway_{unit}_total", f"{unit.capitalize()} of all peers since the gateway's agent began.",
+                    ((labels | {"way": way}, record.traffic.get(f"{way}_{unit}", 0))
+                     for labels, _, record in known if record.traffic is not None
+                     for way in ("sent", "received", "refused")))
+            for unit in ("packets", "bytes")
+        ),
         _metric("tenant_peers", "Peers by state.", peers),
         *_tenant_metrics(tenants),
     )  # fmt: skip
@@ -94,9 +101,13 @@ def prometheus_text(found: Iterable[Metric]) -> str:
     lines: list[str] = []
     for one in found:
         if one.samples:
-            lines += [f"# HELP twinlock_{one.name} {one.help}", f"# TYPE twinlock_{one.name} gauge"]
+            lines += [f"# HELP twinlock_{one.name} {one.help}", f"# TYPE twinlock_{one.name} {_kind(one)}"]
             lines += [f"twinlock_{one.name}{{{_labels(labels)}}} {_number(value)}" for labels, value in one.samples]
     return "\n".join(lines) + "\n"
+
+
+def _kind(one: Metric) -> str:
+    return "counter" if one.name.endswith("_total") else "gauge"
 
 
 def _labels(labels: Labels) -> str:

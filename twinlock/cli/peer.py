@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from twinlock.registry.ground import tenant_of
 from twinlock.registry.key_age import Aged
 from twinlock.registry.key_age import aged as aged_keys
 from twinlock.registry.model import Peer
+from twinlock.registry.traffic import Traffic
 
 app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke peers, and write their files.")
 
@@ -200,9 +202,15 @@ def show(
     scope = chosen(ctx, environment, as_json)
     opened = scope.open()
     peer = opened.registry.peer(tenant, name)
+    slots = [slot.name for slot in opened.registry.definition().slots]
+    counted = opened.registry.traffic(slots, peer.address, peer.name)
     old = None if file is None else aged(read_file(file), client_file(opened, tenant, name, None))
     if scope.json:
-        screen.show_json(_facts(peer) | ({} if old is None else {"aged": old}))
+        screen.show_json(
+            _facts(peer)
+            | {"traffic": None if counted is None else asdict(counted)}
+            | ({} if old is None else {"aged": old})
+        )
         return
     rows = (
         ("name", peer.name),
@@ -214,6 +222,7 @@ def show(
         ("approved by", screen.plain(", ".join(peer.approved_by)) or "nobody"),
         ("expires", screen.moment(peer.expires_at)),
         ("reaches", "all that its tenant does" if peer.reach is None else screen.plain(", ".join(peer.reach))),
+        ("traffic", "nothing was counted" if counted is None else _traffic(counted)),
         *([] if old is None else [("file", "; ".join(map(screen.plain, old)) or "[green]as it should be[/]")]),
     )
     screen.show_table("", ("", ""), rows)
@@ -270,6 +279,14 @@ def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequen
     if not written:
         return {**_facts(file.peer), **facts, "text": "".join(content.decode() for content in rendered.values())}
     return {**_facts(file.peer), **facts, "file": str(written[0]), "files": [str(path) for path in written]}
+
+
+def _traffic(counted: Traffic) -> str:
+    facts = asdict(counted)
+    return ", ".join(
+        f"{way} {screen.size(facts[f'{way}_bytes'])} in {facts[f'{way}_packets']:,} packets"
+        for way in ("sent", "received", "refused")
+    )
 
 
 def _state(peer: Peer) -> str:

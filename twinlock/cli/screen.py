@@ -86,5 +86,15 @@ def span(seconds: int) -> str:
     return f"{seconds} s"
 
 
+def size(count: int) -> str:
+    """1.5 MiB"""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def short(public_key: str) -> str:
     return f"{public_key[:8]}…"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from twinlock.registry import items, keys
+from twinlock.registry import items, keys, traffic
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import Ground
 from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish, numbered
 from twinlock.registry.table import Put, absent, equals, key_of, number, text, texts
+from twinlock.registry.traffic import Traffic
 
 MARKS = 50  # peers that are marked as moved in one transaction
 _SHARD = keys.shard(0)
@@ -74,6 +75,16 @@ class Fleet(Ground):
 
     def keep_ways(self, slot: str, piece: str, ends: tuple[str, ...]) -> None:
         self._table.put({keys.PARTITION: keys.ways(slot), keys.SORT: piece, "ends": ends})
+
+    def keep_traffic(self, slot: str, piece: str, lines: tuple[str, ...]) -> None:
+        self._table.put({keys.PARTITION: keys.traffic(slot), keys.SORT: piece, "lines": lines})
+
+    def traffic(self, slots: Iterable[str], address: str, name: str) -> Traffic | None:
+        """What these slots' gateways counted of a peer since their agents began; None: nothing yet."""
+        found = self._table.get_many((keys.traffic(slot), traffic.piece(address)) for slot in slots)
+        counted = (traffic.find(texts(item, "lines"), address, name) for item in found.values())
+        known = [one for one in counted if one is not None]
+        return sum(known, Traffic()) if known else None
 
     def write_lease(self, lease: ShardLease, *, over: str | None = None, seen: int | None = None) -> ShardLease:
         """The lease that is in force now: the given one if there was none, or it was its owner's, or `over`'s, or

@@ -155,6 +155,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"failing": record.failing} if record.failing else {}),
         **({"ways": record.ways} if record.ways is not None else {}),
         **({"peers": record.peers} if record.peers is not None else {}),
+        **({"traffic": record.traffic} if record.traffic is not None else {}),
         **({"left_out": record.left_out} if record.left_out else {}),
     }
 
@@ -180,6 +181,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         failing=texts(item, "failing") if "failing" in item else (),
         ways=number(item, "ways") if "ways" in item else None,
         peers=number(item, "peers") if "peers" in item else None,
+        traffic=numbers(item, "traffic") if "traffic" in item else None,
         left_out=number(item, "left_out") if "left_out" in item else 0,
     )
 

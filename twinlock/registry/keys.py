@@ -66,6 +66,11 @@ def ways(slot: str) -> str:
     return f"ways#{slot}"
 
 
+def traffic(slot: str) -> str:
+    """What a gateway counted of its peers' packets; sort key: which piece (traffic.py). Written by it alone."""
+    return f"traffic#{slot}"
+
+
 def shard(number: int) -> str:
     """Who serves a shard; sort key: "lease". Written by gateways."""
     return f"shard#{number}"

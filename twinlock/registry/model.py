@@ -87,6 +87,7 @@ class GatewayRecord:
     failing: tuple[str, ...] = ()  # checks of its own health (docs/availability.md)
     ways: int | None = None  # how many clients hold a fresh way to it; None: an older one, which can't say
     peers: int | None = None  # how many it lets in, keys that retire among them; None: as above
+    traffic: Mapping[str, int] | None = None  # of all its peers since its agent began: Traffic's fields (traffic.py)
     left_out: int = 0  # peers of the registry that it does not serve: it does not believe them, or has no place
 
 

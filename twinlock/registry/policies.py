@@ -144,6 +144,7 @@ def _reads(table_arn: str) -> Statement:
             keys.revoked("*"),
             keys.address_lease("*"),
             keys.gateway("*"),
+            keys.traffic("*"),
             keys.data_key("*"),
         ],
     )
