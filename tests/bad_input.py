@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,15 +98,15 @@ def tries(path: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _words(parameters, bad, value: str) -> list[str]:
-    options, arguments = [], []
-    for one in parameters:
-        if one is not bad and not one.required:
-            continue
-        text = value if one is bad else _GOOD.get(one.name, "fine")
-        if one.param_type_name == "option":
-            options.append(f"{one.opts[0]}={text}")
-        else:
-            arguments.append(text)
+    wanted = [one for one in parameters if one is bad or one.required]
+    return words_of(wanted, {one.name: value if one is bad else _GOOD.get(one.name, "fine") for one in wanted})
+
+
+def words_of(parameters, values: Mapping[str, str]) -> list[str]:
+    """A command's words, with these values for its parameters."""
+    options = [f"{one.opts[0]}={values[one.name]}" for one in parameters
+               if one.name in values and one.param_type_name == "option"]  # fmt: skip
+    arguments = [values[one.name] for one in parameters if one.name in values and one.param_type_name != "option"]
     return [*options, "--", *arguments]
 
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.bad_input import TREE, lay_files, run, tries, wrong_with
+from tests.bad_input import TREE, lay_files, run, tries, words_of, wrong_with
 from tests.memory_table import MemoryTable
 from tests.registry_samples import ALICE, definition, public_key
 from twinlock.registry.model import Actor
@@ -79,6 +82,66 @@ def test_bad_input_is_one_line_and_changes_nothing(path, table, tmp_path):
             Path(path_).unlink()
         os.chdir(tmp_path)
     assert not told, "\n".join(told)
+
+
+# What an argument could hold: any text, and texts that are nearly what some argument takes.
+_NEARLY = st.text("0123456789abcdefhmsdw:./#=-_ ,+eE[]{}'", max_size=30)
+_PARTS = st.sampled_from(
+    ["red", "laptop", "24h", "1d", "10.80.0.0/16", "tcp", "all", "a", "b", "-", "--", "=", "#", "/"]
+)
+_ANY = st.text(max_size=40) | _NEARLY | st.lists(_PARTS | st.text(max_size=3), max_size=4).map("".join)
+_FUZZ = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("path", TREE, ids=" ".join)
+@_FUZZ
+@given(data=st.data())
+def test_whatever_the_arguments_are_it_is_one_line_and_changes_nothing(path, table, tmp_path, data):
+    items, files = dict(table.items), _files(tmp_path)
+    parameters = [one for one in TREE[path].params if not getattr(one, "is_flag", False)]
+    values = {one.name: data.draw(_ANY, one.name) for one in parameters if one.required or data.draw(st.booleans())}
+    try:
+        said = run("--environment=lab", *path, *words_of(parameters, values))
+        assert wrong_with(said) == ""
+        if said.code in (2, 3):
+            assert (table.items, _files(tmp_path)) == (items, files), "changed something and refused"
+    finally:
+        table.items = items
+        for made in set(_files(tmp_path)) - set(files):
+            Path(made).unlink()
+        os.chdir(tmp_path)
+
+
+_LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.datetimes() | st.dates()
+_FIELDS = st.sampled_from(["public_key", "expires", "reach", "ttl", "x"])
+_KEYS = st.sampled_from([public_key(1), public_key(2), "AAAA", public_key(3)[:-1]])
+_PEER = st.dictionaries(_FIELDS, _KEYS | st.lists(_LEAF | st.just("storage"), max_size=3) | _LEAF, max_size=4)
+# One field that is odd in a peer that is sound otherwise, so that reading goes as far as that field.
+_REACH = st.lists(st.just("storage") | _LEAF, min_size=1, max_size=3)
+_NEARLY_SOUND = st.fixed_dictionaries({"public_key": _KEYS}, optional={"reach": _REACH | _LEAF, "expires": _LEAF})
+_NAMES = st.sampled_from(["a", "laptop", "B", "-", ""]) | st.text(max_size=5)
+_PEERS = st.dictionaries(st.just("a"), _NEARLY_SOUND, min_size=1) | st.dictionaries(_NAMES, _PEER | _LEAF, max_size=3)
+_TENANTS = st.dictionaries(st.just("red"), _PEERS, min_size=1) | st.dictionaries(
+    st.sampled_from(["red", "auto", "none", "red#x"]), _PEERS | _LEAF, max_size=3
+)
+
+
+@pytest.mark.parametrize(
+    "command", [("apply",), ("apply", "--yes"), ("apply", "--yes", "--prune"), ("approve", "--file")], ids=" ".join
+)
+@settings(_FUZZ, max_examples=60)
+@given(document=st.fixed_dictionaries({"tenants": _TENANTS}) | _TENANTS)
+def test_whatever_peers_yaml_holds_it_is_taken_or_one_line_and_changes_nothing(command, table, tmp_path, document):
+    items = dict(table.items)
+    file = tmp_path / "peers.yaml"
+    file.write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8", "surrogatepass")
+    try:
+        said = run("--environment=lab", "peer", *command, str(file))
+        assert wrong_with(said) == ""
+        if said.code in (2, 3):
+            assert table.items == items, "changed something and refused"
+    finally:
+        table.items = items
 
 
 def _files(folder: Path) -> dict[str, bytes]:
