@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from lab import fail
+from lab import calls, fail
 from lab.clients import Client
 
 
@@ -54,6 +54,24 @@ def test_a_gateway_that_is_gone_in_any_way_is_replaced_by_its_twin_at_once(what:
     print(seen)
     assert seen.served_by[0] != seen.served_by[1], seen
     assert seen.outage_seconds < seconds, seen
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("what", ["hang", "wireguard-stop"])
+def test_a_gateway_that_hangs_is_reported_by_its_twin_and_a_new_machine_fills_its_slot(what: str) -> None:
+    """The status checks of the cloud see nothing: the machine is on. Reported after a minute, and never twice."""
+    before = {one.slot: one.machine for one in fail.gateways()}
+    for machine in before.values():  # what another test had reported is not of this one
+        calls.run(machine, "rm", "-f", "/var/lib/twinlock/reported")
+    seen = fail.fail(what, patience=120)
+    print(seen)
+    assert seen.served_by[0] != seen.served_by[1], seen
+    assert seen.redundant_seconds is not None, "every client has a way to the new machine"
+    assert 60 < seen.redundant_seconds < 115, seen
+    after = {one.slot: one.machine for one in fail.gateways()}
+    changed = [slot for slot in before if before[slot] != after[slot]]
+    assert changed == [seen.served_by[0]], (before, after)
 
 
 @pytest.mark.usefixtures("steady")

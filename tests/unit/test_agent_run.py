@@ -18,6 +18,7 @@ from twinlock.agent.boot import BOOT_FILE, boot_from, load_boot
 from twinlock.agent.bootstrap import Surroundings, bootstrap
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Flows, Message, Word
+from twinlock.agent.checkup import Checked
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError, BadBoot, BadState, CloudUnavailable, CommandFailed
@@ -30,6 +31,7 @@ from twinlock.agent.ownership import Silent
 from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.record import load_record
+from twinlock.agent.report_time import ReportTime
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state_file import StateFile
@@ -80,6 +82,7 @@ class Table:
         self.marks: set[str] = set()
         self.kept: dict[str, tuple[str, ...]] = {}
         self.counted: dict[str, tuple[str, ...]] = {}
+        self.twins: tuple[GatewayRecord, ...] = ()
 
     def _ask(self, what: str) -> None:
         self.reads.append(what)
@@ -156,7 +159,7 @@ class Table:
 
     def gateways(self, slots):
         self._ask("gateways")
-        return ()
+        return self.twins
 
     def write_lease(self, lease, *, over=None, seen=None):
         self._ask("lease")
@@ -189,6 +192,7 @@ def stage(tmp_path):
         def __init__(self) -> None:
             self.said: list[Message] = []
             self.packets: list[tuple[str, bytes]] = []
+            self.reported: list[str] = []
 
         def gateway(self) -> Gateway:
             def listed():
@@ -211,6 +215,8 @@ def stage(tmp_path):
                     Sealed(), lambda what: KmsEnvelope(Kms(), what.environment, what.key), self.time.now
                 ),
                 state_file=StateFile(tmp_path),
+                report_unhealthy=self.reported.append,
+                reported=ReportTime(tmp_path),
                 now=self.time.now,
                 clock=self.time.clock,
             )
@@ -885,3 +891,39 @@ def test_a_machine_without_a_console_is_no_error(tmp_path):
 
 def test_each_error_of_the_agent_is_of_one_tree():
     assert all(issubclass(kind, AgentError) for kind in (BadBoot, BadState, CloudUnavailable, CommandFailed))
+
+
+def _watch(stage, gateway, turns: int, failing: dict[str, str] | None = None) -> None:
+    for _ in range(turns):
+        gateway.own.events.put(Checked(failing=failing or {}, answers={}))
+        _turn(stage, gateway, 5.0)
+
+
+def test_a_gateway_that_serves_has_the_machine_of_a_twin_that_hangs_replaced_once(stage, caplog):
+    gateway = stage.gateway()
+    stage.table.twins = (record("b"),)
+    _watch(stage, gateway, 12)
+    assert not stage.reported, "a reboot is over within a minute"
+    with caplog.at_level("INFO"):
+        _watch(stage, gateway, 40)
+    assert stage.reported == ["i-b"], "and not again for ten minutes"
+    assert "gateway b: nothing heard for 6" in caplog.text
+    assert "instance i-b is reported as unhealthy" in caplog.text
+
+
+def test_a_gateway_that_is_not_well_itself_has_nobody_replaced(stage):
+    gateway = stage.gateway()
+    stage.table.twins = (record("b"),)
+    _watch(stage, gateway, 40, {"transfer": "GET: timed out"})
+    assert not stage.reported
+
+
+def test_a_gateway_that_lost_the_registry_for_a_while_has_nobody_replaced_at_once(stage):
+    gateway = stage.gateway()
+    stage.table.twins = (record("b"),)
+    _watch(stage, gateway, 10)
+    stage.table.gone = True
+    _watch(stage, gateway, 10)
+    stage.table.gone = False
+    _watch(stage, gateway, 8)
+    assert not stage.reported

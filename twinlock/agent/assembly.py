@@ -19,6 +19,7 @@ from twinlock.agent.outside import HealthSources, Outside
 from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.raw_packets import send_raw
 from twinlock.agent.record import load_record
+from twinlock.agent.report_time import ReportTime
 from twinlock.agent.run import Gateway
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.state import STATE_FOLDER
@@ -46,6 +47,8 @@ def assemble(boot: Boot, cloud: Cloud, bootstrapped: Callable[[], None]) -> Gate
         listen=channel.listen,
         send_raw=send_raw,
         silences=lambda: silences(boot.slot),
+        report_unhealthy=cloud.report_unhealthy,
+        reported=ReportTime(STATE_FOLDER),
         health=HealthSources(
             transfer=Transfer(cloud.proofs()).prove, offset=chrony.look, free_bytes=free_bytes(STATE_FOLDER)
         ),

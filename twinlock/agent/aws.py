@@ -13,6 +13,7 @@ import botocore.session  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
+from twinlock.agent.aws_groups import AutoScaling, report_unhealthy
 from twinlock.agent.aws_metadata import instance_id
 from twinlock.agent.aws_secrets import AwsSecrets, SecretsManager
 from twinlock.agent.boot import Boot
@@ -91,6 +92,10 @@ class Aws:
         return S3Proofs(
             lambda: cast(S3, self._client("s3", config)), self._boot.agent_bucket, f"health/{self._boot.slot}"
         )
+
+    def report_unhealthy(self, instance_id: str) -> None:
+        # Made when it is needed, which is hardly ever.
+        report_unhealthy(cast(AutoScaling, self._client("autoscaling", _CONFIG)), instance_id)
 
     def storage_prefixes(self) -> tuple[str, ...]:
         return storage_prefixes(self._ec2, self._boot.storage_prefix_list)

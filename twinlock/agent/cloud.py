@@ -56,6 +56,10 @@ class Cloud(Protocol):
         """Where this slot's gateway proves that transfers go through."""
         ...
 
+    def report_unhealthy(self, instance_id: str) -> None:
+        """Has a twin's machine replaced. Raises CloudUnavailable."""
+        ...
+
     def storage_prefixes(self) -> tuple[str, ...]:
         """CIDRs that the storage is reached at, sorted. Raises CloudUnavailable."""
         ...

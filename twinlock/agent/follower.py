@@ -15,6 +15,7 @@ from twinlock.agent.memory import WayMemory
 from twinlock.agent.outside import Outside, Pace
 from twinlock.agent.ownership import HandOver
 from twinlock.agent.pair import join, pair_peers
+from twinlock.agent.replacement import Replacement
 from twinlock.agent.reporter import HEARTBEAT_SECONDS, Reporter
 from twinlock.agent.shared import Shared
 from twinlock.agent.state import LastState
@@ -37,6 +38,7 @@ class Follower:
         self._boot, self._out, self._shared, self._reporter = boot, outside, shared, reporter
         self._own = shared.own
         self._pace = Pace(outside.clock)
+        self._replacement = Replacement(reporter.instance_id, shared, outside)
         self._memory = WayMemory(boot.slot, outside.registry, outside.clock)
         self._traffic = TrafficMemory(boot.slot, outside.registry, outside.clock)
         self._saved = shared.state
@@ -184,6 +186,7 @@ class Follower:
             return
         self._pace.done("join")
         records = self._out.registry.gateways(tuple(twin.slot for twin in self._boot.twins))
+        self._replacement.look(records)
         join(self._out.box.wg, pair_peers(self._boot, records))
 
     def _recall(self) -> None:

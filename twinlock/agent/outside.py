@@ -14,6 +14,7 @@ from twinlock.agent.identities import Identities
 from twinlock.agent.memory import WayStore
 from twinlock.agent.ownership import LeaseStore
 from twinlock.agent.preshared import PresharedKeys
+from twinlock.agent.report_time import ReportTime
 from twinlock.agent.state_file import StateFile
 from twinlock.agent.tally import TrafficStore
 from twinlock.agent.transfer import Proof
@@ -52,6 +53,8 @@ class Outside:
     listen: Callable[[], Message | None]  # waits for the next
     silences: Callable[[], Iterator[str]]  # keepalived's word; waits for each
     send_raw: Callable[[Iterable[tuple[str, bytes]]], None]  # whole IPv4 packets, and where each goes to
+    report_unhealthy: Callable[[str], None]  # given a hung twin's machine
+    reported: ReportTime  # when that was last done
     health: HealthSources | None = None  # None: it never looks
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic

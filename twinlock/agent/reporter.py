@@ -20,6 +20,10 @@ class Reporter:
         self._published: tuple[object, ...] = ()
         self._strays: tuple[Stray, ...] = ()
 
+    @property
+    def instance_id(self) -> str:
+        return self._record.instance_id
+
     def tell(self, found: Sequence[Stray]) -> None:
         """What was found changed by hand just now."""
         self._strays = told(self._strays, found, self._out.now())

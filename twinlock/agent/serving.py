@@ -153,6 +153,7 @@ class Serving:
         if isinstance(event, Checked):
             self._wellness.check(event)
             self._shared.failing = event.failing
+            self._shared.checked_at = self._out.clock()
             return
         if isinstance(event, Ways):
             self._ways.hear(event)

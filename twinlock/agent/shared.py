@@ -24,6 +24,7 @@ class Shared:
         self.state = state  # the follower's
         self.serving = False  # the main thread's
         self.failing: Mapping[str, str] = {}  # the main thread's: check -> why
+        self.checked_at: float | None = None  # the main thread's: when it last learned that, on the clock
         self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
         self.fresh = 0  # the main thread's: how many clients hold a way open
         # The counting thread's: of all peers together, and a line for each, in pieces (traffic.py).
