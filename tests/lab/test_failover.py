@@ -5,6 +5,7 @@ Bounds are wide: this runs beside other things on few cores. `make bench` measur
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -27,7 +28,7 @@ def steady(lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("steady")
-def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing() -> None:
+def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing(lab) -> None:
     seen = fail.fail("kill", "upload")
     print(seen)
     assert seen.served_by[0] != seen.served_by[1]
@@ -36,6 +37,15 @@ def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing() -> N
     assert seen.transfer["ok"], seen
     assert seen.redundant_seconds is not None, "the replacement has every client's way"
     assert seen.redundant_seconds < 20, seen
+    taker = next(one for one in fail.gateways() if one.slot == seen.served_by[1])
+    lines = calls.run(taker.machine, "journalctl", "--output=json", "TWINLOCK_EVENT=takeover").printed.splitlines()
+    fields = json.loads(lines[-1])
+    detection = int(fields["TWINLOCK_DETECTION_MS"])
+    assert 0 < detection < 1500, fields
+    assert int(fields["TWINLOCK_LEASE_MS"]) + int(fields["TWINLOCK_CALLS_MS"]) < 1500, fields
+    told = lab.twinlock("status")["last_takeover"]
+    assert (told["slot"], told["switch"], told["detection_ms"]) == (taker.slot, 0, detection)
+    assert 0 <= told["answers_ms"] < 3000, told
 
 
 @pytest.mark.usefixtures("steady")

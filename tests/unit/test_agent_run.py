@@ -927,3 +927,71 @@ def test_a_gateway_that_lost_the_registry_for_a_while_has_nobody_replaced_at_onc
     stage.table.gone = False
     _watch(stage, gateway, 8)
     assert not stage.reported
+
+
+def _fields(caplog) -> dict[str, dict[str, str]]:
+    return {one.fields["TWINLOCK_EVENT"]: one.fields for one in caplog.records if hasattr(one, "fields")}
+
+
+def _standby(stage):
+    """Stands by: the twin serves, and was heard just now."""
+    gateway = stage.gateway()
+    stage.table.owned_by("b")
+    _turn(stage, gateway)
+    stage.opens_a_way()
+    _hear(gateway, serving=True, term=4)
+    gateway.server.turn()
+    assert not gateway.serving
+    return gateway
+
+
+def test_each_phase_of_a_takeover_goes_to_the_journal_and_into_the_record(stage, caplog):
+    gateway = _standby(stage)
+    with caplog.at_level("INFO", "twinlock.agent"):
+        stage.time.at += 0.3
+        gateway.own.events.put(Silent(slot="b"))
+        gateway.server.turn()
+        stage.time.at += 0.05
+        gateway.ask_once()
+        gateway.server.turn()
+        assert gateway.serving
+        stage.machine.peers["wg-service"][ANN].update(handshake=str(int(stage.time.now())))
+        stage.time.at += 0.12
+        gateway.server.beat()
+    found = _fields(caplog)
+    assert found["takeover"]["TWINLOCK_DETECTION_MS"] == "300"
+    assert found["takeover"]["TWINLOCK_LEASE_MS"] == "50"
+    assert (found["takeover"]["TWINLOCK_CALLS_MS"], found["takeover"]["TWINLOCK_CALLED"]) == ("0", "1")
+    assert found["answer"]["TWINLOCK_ANSWERS_MS"] == "120"
+    _turn(stage, gateway)
+    said = dict(stage.table.records[-1].phases)
+    assert said.pop("taken_at") - NOW in (0, 1, 2)
+    assert said == {
+        "switch": 0, "called": 1, "detection_ms": 300, "lease_ms": 50, "calls_ms": 0, "answers_ms": 120,
+    }  # fmt: skip
+
+
+def test_a_switch_has_no_detection_and_who_let_go_says_how_long_that_took(stage, caplog):
+    gateway = _standby(stage)
+    with caplog.at_level("INFO", "twinlock.agent"):
+        gateway.own.events.put(Word(slot="b", serving=False, term=4, gives="a"))
+        gateway.server.turn()
+        assert gateway.serving
+        stage.time.at += 5
+        _hear(gateway, serving=True, term=9)
+        gateway.server.turn()
+    found = _fields(caplog)
+    assert "TWINLOCK_DETECTION_MS" not in found["switch"]
+    assert found["switch"]["TWINLOCK_SWITCH"] == "1"
+    assert found["let-go"]["TWINLOCK_LET_GO_MS"] == "0"
+    _turn(stage, gateway)
+    assert {"taken_at", "let_go_at", "let_go_ms"} <= stage.table.records[-1].phases.keys()
+
+
+def test_a_twin_that_speaks_again_was_no_cause(stage):
+    gateway = _standby(stage)
+    gateway.own.events.put(Silent(slot="b"))
+    gateway.own.turn(gateway.own.events.get())
+    assert gateway.own.cause is not None
+    _hear(gateway, serving=True, term=4)
+    assert gateway.own.cause is None

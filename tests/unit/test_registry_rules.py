@@ -217,8 +217,14 @@ def test_what_this_version_never_writes_is_corrupt_and_not_empty(wire):
 @pytest.mark.parametrize("ways", [None, 0, 12])
 @pytest.mark.parametrize(("peers", "left_out"), [(None, 0), (0, 0), (65_536, 3)])
 def test_a_gateway_record_comes_back_as_it_went(ways, peers, left_out):
-    record = gateway_record("a", ways=ways, peers=peers, left_out=left_out)
+    phases = {"taken_at": 1_700_000_000, "detection_ms": 300} if peers else {}
+    record = gateway_record("a", ways=ways, peers=peers, left_out=left_out, phases=phases)
     assert items.gateway_from(decode(encode(items.gateway_item(record)))) == record
+
+
+def test_of_phases_only_the_known_ones_are_read():
+    item = items.gateway_item(gateway_record("a", phases={"calls_ms": 3, "nonsense": 9}))
+    assert items.gateway_from(decode(encode(item))).phases == {"calls_ms": 3}
 
 
 @pytest.mark.parametrize("expires_at", [None, 1_700_000_500])

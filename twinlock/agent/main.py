@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from twinlock import __version__
+from twinlock.agent.journal import JournalHandler
 
 # Each command imports what it needs, and no more: a boot waits for it.
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], session: object | None = None) -> int:
     parser.add_argument("command", choices=("bootstrap", "run", "probe"))
     command: str = parser.parse_args(arguments).command
     # The journal has the time.
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[JournalHandler()])
     logging.getLogger("botocore").setLevel(logging.WARNING)
     if command == "probe":
         return _probe()

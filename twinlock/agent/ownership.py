@@ -12,6 +12,7 @@ from twinlock.agent import lease as rules
 from twinlock.agent.channel import Flows, Health, Ways, Word
 from twinlock.agent.checkup import Checked
 from twinlock.agent.lease import LEASE_SECONDS, Claim, Gate, Twin, View
+from twinlock.agent.phases import Cause
 from twinlock.registry.errors import RegistryError
 from twinlock.registry.model import ShardLease
 
@@ -71,6 +72,7 @@ class Ownership:
         self._store, self._served, self._clock, self._now = store, served, clock, now
         self._heard_at: Mapping[str, float] = {}
         self._gives = ""
+        self.cause: Cause | None = None  # of a taking that may come
         self.fit = True  # whether the service's interface works: otherwise nothing is taken
 
     def ask(self) -> None:
@@ -88,7 +90,7 @@ class Ownership:
         # With events left its words may be among them: it is this gateway that was late.
         for slot in self._quiet(clock) if self.events.empty() else ():
             _log.info("gateway %s: its agent is silent", slot)
-            self.view = rules.fell_silent(self.view, slot, clock)
+            self.view = self._silent(slot, clock)
         if self.fit and rules.due(self.view, clock):
             _log.warning("taking over from %s without the registry", self.view.word)
             self.view = rules.take(self.view, clock, rules.ALONE_SECONDS)
@@ -118,7 +120,7 @@ class Ownership:
         match event:
             case Silent(slot=slot):
                 _log.info("gateway %s: silent", slot)
-                return rules.fell_silent(self.view, slot, clock)
+                return self._silent(slot, clock)
             case Answered(lease=ShardLease() as lease, began=began):
                 return rules.answered(self.view, lease, began, clock)
             case Answered():
@@ -130,10 +132,22 @@ class Ownership:
             case _:
                 assert_never(event)
 
+    def _silent(self, slot: str, clock: float) -> View:
+        view = rules.fell_silent(self.view, slot, clock)
+        if view.word == slot and view.word != self.view.word:
+            self.cause = Cause(switch=False, heard_at=self._heard_at.get(slot, clock), at=clock)
+        return view
+
     def _hear(self, word: Word, clock: float) -> View:
+        if word.slot == self.view.word:
+            self.cause = None  # it was not silent for good
         self._heard_at = {**self._heard_at, word.slot: clock}
         view = rules.heard(self.view, word.slot, word.serving, word.term)
-        return rules.given(view, clock) if word.gives == view.me and self.fit else view
+        if word.gives != view.me or not self.fit:
+            return view
+        if not view.serving:
+            self.cause = Cause(switch=True, heard_at=clock, at=clock)
+        return rules.given(view, clock)
 
     def _hand_over(self, to: str, clock: float) -> View:
         """Only to a twin that is heard: otherwise nobody would serve."""

@@ -42,5 +42,6 @@ def load_record(folder: Path) -> GatewayRecord:
         ways=0,
         traffic=None,
         peers=None,
+        phases={},
         left_out=0,
     )

@@ -39,7 +39,15 @@ class Reporter:
             return
         lines = tuple(map(str, self._strays))
         failing = tuple(sorted(self._shared.failing))
-        news = (applied, state.storage_prefixes, self._shared.serving, lines, failing, len(want.refused))
+        news = (
+            applied,
+            state.storage_prefixes,
+            self._shared.serving,
+            lines,
+            failing,
+            len(want.refused),
+            self._shared.phases,
+        )
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return
         self._record = replace(
@@ -51,6 +59,7 @@ class Reporter:
             strays=news[3],
             failing=news[4],
             left_out=news[5],
+            phases=news[6],
             peers=len(want.peers),
             traffic=None if self._shared.traffic is None else asdict(self._shared.traffic[0]),
             ways=self._shared.fresh,  # no news by itself: clients come and go all the time

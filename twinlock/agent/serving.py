@@ -19,8 +19,10 @@ from twinlock.agent.flows import Flow, FlowMemory, FlowTeller, parse_flows, ques
 from twinlock.agent.fresh import FreshWays
 from twinlock.agent.gate import set_gate
 from twinlock.agent.interfaces import SERVICE, WAY
+from twinlock.agent.journal import numbers
 from twinlock.agent.outside import Outside
 from twinlock.agent.ownership import SHARD, HandOver, Mail
+from twinlock.agent.phases import Phases
 from twinlock.agent.rotation import carrying
 from twinlock.agent.shared import Shared
 from twinlock.agent.ways import WayBook
@@ -47,6 +49,7 @@ class Serving:
         self._book = CallBook()
         self._ways, self._fresh = WayBook(boot.slot), FreshWays()
         self._teller, self._flows = FlowTeller(boot.slot), FlowMemory()
+        self._phases = Phases()
         self._orphans: tuple[Flow, ...] = ()
         self._ask_at: list[float] = []
         self._look_until = self._look_at = self._look_again = self._beat_at = 0.0
@@ -184,6 +187,7 @@ class Serving:
         way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
         opened = {key: peer for key, peer in way.items() if peer.handshake}  # of all peers, who ever came
         self._own.fit = True
+        self._note_answer(service)
         self._call(opened, service)
         self._out.identities.settle(want.peers if want else {})
         now = self._out.now()
@@ -194,6 +198,12 @@ class Serving:
         self._call_remembered(self._ways.calls(way, now))
         for ways in self._ways.news(opened, now):
             self._out.say(ways)
+
+    def _note_answer(self, service: Mapping[str, TunnelPeer]) -> None:
+        somebody = any(peer.handshake for peer in service.values())
+        if (took := self._phases.answered(somebody, self._out.clock())) is not None:
+            self._shared.phases = self._phases.told
+            _log.info("the first client answered after %d ms", took["answers_ms"], extra=numbers("answer", took))
 
     def _call_remembered(self, calls: Sequence[SetPeer]) -> None:
         """Ways that were open once. `wg set` would bring back whom the follower has removed since the look."""
@@ -235,18 +245,36 @@ class Serving:
             self._shared.serving = self._may_hold_clients = True
         set_gate(self._out.box.nft, self._own.gate())
         called = self._call(self._out.box.wg.peers(WAY), {})  # nobody is on the service yet
-        self._look_until = self._out.clock() + CONTESTED_SECONDS
+        ended = self._out.clock()
+        self._look_until = ended + CONTESTED_SECONDS
         self._orphans = self._flows.take(self._addresses(), began)
         self._ask_at = [began + seconds for seconds in _ASK_SECONDS] if self._orphans else []
         self._out.say(self._own.word())
-        _log.info("serving shard %d: called %d clients in %.0f ms", SHARD, called, (self._out.clock() - began) * 1000)
+        self._note_taking(began, ended, called)
+
+    def _note_taking(self, began: float, ended: float, called: int) -> None:
+        cause, self._own.cause = self._own.cause, None
+        took = self._phases.took(cause, began, ended, called, self._out.now())
+        self._shared.phases = self._phases.told
+        event = "start" if cause is None else "switch" if cause.switch else "takeover"
+        _log.info(
+            "serving shard %d: called %d clients in %d ms", SHARD, called, took["calls_ms"], extra=numbers(event, took)
+        )
 
     def _let_go(self) -> None:
         """First the gate, which is as good as silence; then the next one is told; if a step fails, all again."""
+        began, served = self._out.clock(), self._shared.serving
         self._shared.serving = False
         set_gate(self._out.box.nft, "shut")
         self._out.say(self._own.word())
         with self._shared.lock:
             gone = self._out.box.let_go()
             self._may_hold_clients = False
-        _log.info("let go of shard %d: %d clients", SHARD, gone)
+        if not served:  # it only made sure, after a start
+            _log.info("let go of shard %d: %d clients", SHARD, gone)
+            return
+        took = self._phases.let_go(began, self._out.clock(), self._out.now())
+        self._shared.phases = self._phases.told
+        _log.info(
+            "let go of shard %d: %d clients in %d ms", SHARD, gone, took["let_go_ms"], extra=numbers("let-go", took)
+        )

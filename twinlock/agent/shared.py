@@ -26,6 +26,7 @@ class Shared:
         self.failing: Mapping[str, str] = {}  # the main thread's: check -> why
         self.checked_at: float | None = None  # the main thread's: when it last learned that, on the clock
         self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
+        self.phases: Mapping[str, int] = {}  # the main thread's: of the last change of who serves, here
         self.fresh = 0  # the main thread's: how many clients hold a way open
         # The counting thread's: of all peers together, and a line for each, in pieces (traffic.py).
         self.traffic: tuple[Traffic, Mapping[str, tuple[str, ...]]] | None = None

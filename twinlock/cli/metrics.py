@@ -60,6 +60,11 @@ def gauges(found: Standing) -> tuple[Metric, ...]:
                 ((labels, record.booted_at) for labels, _, record in known)),
         _metric("gateway_behind_changes", "Changes of the tenant that the gateway has not made true yet.", behind),
         _metric("gateway_failing", "1 for each of its own checks that the gateway fails.", failing),
+        _metric("gateway_change_seconds", "Each phase of the last change of who serves, as the gateway saw it.",
+                ((labels | {"phase": name.removesuffix("_ms")}, value / 1000)
+                 for labels, _, record in known for name, value in record.phases.items() if name.endswith("_ms"))),
+        _metric("gateway_taken_timestamp_seconds", "When the gateway last began to serve.",
+                ((labels, record.phases["taken_at"]) for labels, _, record in known if "taken_at" in record.phases)),
         _metric("gateway_ways", "Clients that hold a fresh way to the gateway.",
                 ((labels, record.ways) for labels, _, record in known if record.ways is not None)),
         _metric("gateway_peers", "Peers that the gateway serves; it holds 65,536.",

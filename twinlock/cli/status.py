@@ -45,12 +45,26 @@ def _facts(found: Standing) -> dict[str, screen.Json]:
         "region": found.region,
         "serving": [one.slot for one in found.gateways if one.record is not None and one.record.serving],
         "well": all(one.problem is None for one in found.gateways),
+        "last_takeover": _last_takeover(found),
         "gateways": [gateway.facts(one) for one in found.gateways],
         "generations": {name: one.generation for name, one in tenants.items() if one.generation},
         "addresses": {name: {"held": one.room.held, "total": one.room.total} for name, one in tenants.items()},
         "keys": {name: {"due": one.keys_due, "soon": one.keys_soon} for name, one in tenants.items()},
         "peers": {name: {state: one.peers[state] for state in STATES} for name, one in tenants.items()},
     }
+
+
+def _last_takeover(found: Standing) -> screen.Json:
+    """The newest taking, a switch or not; None where no gateway remembers one."""
+    taken = [
+        (one.record.phases["taken_at"], one.slot, one.record.phases)
+        for one in found.gateways
+        if one.record is not None and "taken_at" in one.record.phases
+    ]
+    if not taken:
+        return None
+    _, slot, phases = max(taken, key=lambda one: one[0])
+    return {"slot": slot, **phases}
 
 
 def _in_use(room: Room) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twinlock.registry import keys
 from twinlock.registry.errors import Corrupt
-from twinlock.registry.model import GatewayRecord, Identity, Peer, Rotation, ShardLease, State
+from twinlock.registry.model import PHASES, GatewayRecord, Identity, Peer, Rotation, ShardLease, State
 from twinlock.registry.table import Item, Key, Value, flag, key_of, number, numbers, text, texts
 
 _DAY = 86_400
@@ -157,6 +157,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"peers": record.peers} if record.peers is not None else {}),
         **({"traffic": record.traffic} if record.traffic is not None else {}),
         **({"left_out": record.left_out} if record.left_out else {}),
+        **({"phases": record.phases} if record.phases else {}),
     }
 
 
@@ -183,7 +184,12 @@ def gateway_from(item: Item) -> GatewayRecord:
         peers=number(item, "peers") if "peers" in item else None,
         traffic=numbers(item, "traffic") if "traffic" in item else None,
         left_out=number(item, "left_out") if "left_out" in item else 0,
+        phases=_phases(item) if "phases" in item else {},
     )
+
+
+def _phases(item: Item) -> dict[str, int]:
+    return {name: value for name, value in numbers(item, "phases").items() if name in PHASES}
 
 
 def identity_item(identity: Identity) -> dict[str, Value]:

@@ -64,6 +64,11 @@ class Actor:
     host: str  # the name of the machine that the command ran on
 
 
+# What a gateway says of the last change of who serves; each is there if it applies.
+PHASES = ("taken_at", "switch", "called", "detection_ms", "lease_ms", "calls_ms", "answers_ms", "let_go_at",
+          "let_go_ms")  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class GatewayRecord:
     """What a slot's gateway says of itself; `heartbeat_at` tells how old it is."""
@@ -88,6 +93,7 @@ class GatewayRecord:
     ways: int | None = None  # how many clients hold a fresh way to it; None: an older one, which can't say
     peers: int | None = None  # how many it lets in, keys that retire among them; None: as above
     traffic: Mapping[str, int] | None = None  # of all its peers since its agent began: Traffic's fields (traffic.py)
+    phases: Mapping[str, int] = field(default_factory=dict[str, int])  # by names of PHASES
     left_out: int = 0  # peers of the registry that it does not serve: it does not believe them, or has no place
 
 
