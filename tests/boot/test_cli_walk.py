@@ -208,12 +208,18 @@ def test_metrics_say_the_same_to_programs(cloud):
     gateways_are_up(
         cloud.registry, now - 3, applied={"auto": 1}, ways=7, failing=("clock",), traffic={"refused_packets": 5}
     )
+    phases = {"taken_at": 1_700_000_000, "switch": 0, "called": 7, "detection_ms": 310}
+    assert facts("status")["last_takeover"] is None
+    cloud.registry.put_gateway(gateway_record("b", heartbeat_at=now, serving=False, failing=("clock",), phases=phases))
+    assert facts("status")["last_takeover"] == {"slot": "b", **phases}
     facts("peer", "enrol", "job", "-t", "auto", "-k", public_key("job"))
     text = run("metrics").stdout
     lines = set(text.splitlines())
     assert 'twinlock_gateway_serving{environment="lab",slot="a"} 1' in lines
     assert 'twinlock_gateway_well{environment="lab",slot="b"} 0' in lines, "its clock"
     assert 'twinlock_gateway_failing{check="clock",environment="lab",slot="a"} 1' in lines
+    assert 'twinlock_gateway_change_seconds{environment="lab",phase="detection",slot="b"} 0.31' in lines
+    assert 'twinlock_gateway_taken_timestamp_seconds{environment="lab",slot="b"} 1700000000' in lines
     assert 'twinlock_gateway_ways{environment="lab",slot="a"} 7' in lines
     assert 'twinlock_gateway_packets_total{environment="lab",slot="a",way="refused"} 5' in lines
     assert "# TYPE twinlock_gateway_packets_total counter" in lines

@@ -67,6 +67,7 @@ def test_a_gateway_that_is_gone_in_any_way_is_replaced_by_its_twin_at_once(what:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(240)
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("what", ["hang", "wireguard-stop"])
 def test_a_gateway_that_hangs_is_reported_by_its_twin_and_a_new_machine_fills_its_slot(what: str) -> None:
