@@ -39,6 +39,7 @@ _BOOT = GatewayBoot(
     public_address="203.0.113.10", twins=(Twin(slot="b", private_address="10.0.2.10"),), tunnel_range=_RANGE,
     gateway_address="10.64.0.1", port=51820, mtu=1420, registry_table="bench", service_secret="s", way_secret="w",  # noqa: S106  (names)
     storage_prefix_list="pl-0", agent_bucket="b", agent_key="k", agent_sha256="0" * 64, stock_image=False,
+    prefix6="",
 )  # fmt: skip
 _DEFINITION = Definition(
     environment="bench", region="eu-west-1", tunnel_range=_RANGE, gateway_address="10.64.0.1", port=51820, mtu=1420,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from itertools import combinations
 
+from components import ipv6
 from components.errors import Problem
 from components.models import Gateway, Network, Registry, Storage, Tenant, Tunnel
 from components.sources import ADDRESSES_PER_INTERFACE, prefixes_in, prefixes_needed
@@ -53,6 +54,7 @@ def across(parts: Parts) -> Iterator[Problem]:
         yield from _zones(network, parts.region)
     if tunnel is not None:
         yield from _sizes("twinlock:tunnel.range", tunnel.range, 8, 24)
+        yield from ipv6.check(parts.environment, tunnel)
     if network is not None and tunnel is not None:
         yield from _apart(
             ("twinlock:network.cidr", network.cidr), ("twinlock:tunnel.range", tunnel.range), "choose another network"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -52,6 +52,12 @@ class Tunnel(Model):
     """What the clients see."""
 
     range: IPv4Network = Field(description="the network of all tunnel addresses, /8 to /24, such as 10.90.0.0/16")
+    ipv6: bool = Field(default=False, description="true or false: every peer has an IPv6 address beside its IPv4 one")
+    range6: IPv6Network | None = Field(
+        default=None,
+        description="the IPv6 network of all tunnel addresses, /48 to /96, such as fd12:3456:789a::/96; "
+        "leave out for a private one",
+    )
     port: int = Field(
         default=51820, ge=1024, le=65532, description="the public UDP port, 1024 to 65532 (the next three are used too)"
     )
@@ -119,7 +125,9 @@ class Service(Model):
     """A destination of a tenant's peers."""
 
     name: Label = Field(description="a short name, and not storage")
-    cidr: IPv4Network = Field(description="an address or a network, such as 10.20.128.5/32")
+    cidr: IPv4Network = Field(
+        description="an IPv4 address or network (the gateways' network has no IPv6), such as 10.20.128.5/32"
+    )
     port: int = Field(ge=1, le=65535, description="a port, 1 to 65535")
     protocol: Literal["tcp", "udp"] = Field(default="tcp", description="tcp or udp")
 
@@ -138,7 +146,9 @@ class Tenant(Model):
         default=None, pattern=r"^[1-9][0-9]{0,3}d$", description="days, such as 90d: older keys are due for rotation"
     )
     services: tuple[Service, ...] = Field(default=(), description="a list of {name, cidr, port, protocol}")
-    cidrs: tuple[IPv4Network, ...] = Field(default=(), description="networks reachable at any port")
+    cidrs: tuple[IPv4Network, ...] = Field(
+        default=(), description="IPv4 networks reachable at any port (the gateways' network has no IPv6)"
+    )
     principals: tuple[Arn, ...] = Field(
         default=(), max_length=50, description="ARNs of roles or users that the buckets' policies admit"
     )

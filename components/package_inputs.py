@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, Union, cast, get_args, get_origin
 
@@ -100,7 +100,7 @@ def _type(kind: Any) -> Any:
         return list[_type(parts[0])]
     if origin is dict:
         return dict[str, _type(parts[1])]
-    if origin is Literal or kind is IPv4Network:
+    if origin is Literal or kind in (IPv4Network, IPv6Network):
         return str
     if issubclass(kind, BaseModel):
         return arguments(kind)

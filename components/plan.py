@@ -12,6 +12,7 @@ from string import ascii_lowercase
 from typing import Literal
 
 from components.checks import SUBNET_BITS, gateway_block
+from components.ipv6 import prefix6
 from components.models import Settings, Tenant
 from components.sources import SourcePool, pools, prefixes
 
@@ -56,6 +57,7 @@ class Plan:
     slots: tuple[SlotPlan, ...]
     rules: tuple[FilterRule, ...]
     gateway_address: str  # of the service, inside the tunnel, the same on each gateway
+    prefix6: str  # of IPv6 addresses inside the tunnel; empty: it has IPv4 alone
     port: int  # public; +1 the service's socket, +2 the way's, +3 the pair channel's
     table: str
     service_secret: str
@@ -74,6 +76,7 @@ def plan(settings: Settings) -> Plan:
         slots=tuple(_slots(settings)),
         rules=tuple(_rules(settings)),
         gateway_address=str(next(gateway_block(settings.tunnel.range).hosts())),
+        prefix6=str(prefix6(settings.environment, settings.tunnel) or ""),
         port=settings.tunnel.port,
         table=name,
         service_secret=f"twinlock/{settings.environment}/service",

@@ -70,8 +70,9 @@ class Machine:
                 self._nft(json.loads(stdin)["nftables"])
             case ("nft", "-j", "list", "set", "inet", "twinlock", name):
                 held = {"set": {"family": "inet", "name": name, "table": "twinlock", "type": "ipv4_addr", "handle": 7}}
-                if name == "served" and self.served:
-                    held["set"]["elem"] = sorted(self.served)
+                found = sorted(one for one in self.served if (":" in one) == name.endswith("6"))
+                if name in ("served", "served6") and found:
+                    held["set"]["elem"] = found
                 if name in self.counted:
                     held["set"]["elem"] = [
                         {"elem": {"val": address, "counter": {"packets": packets, "bytes": size}}}
@@ -119,7 +120,7 @@ class Machine:
         self.transactions.append(commands)
         for command in commands:
             (verb, (what,)), *_ = ((verb, body.values()) for verb, body in command.items())
-            if what.get("name") == "served":
+            if what.get("name") in ("served", "served6"):
                 change = self.served.update if verb == "add" else self.served.difference_update
                 change(what["elem"])
 

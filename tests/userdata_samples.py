@@ -20,6 +20,7 @@ def gateway_boot(**changes: object) -> GatewayBoot:
         twins=(Twin(slot="b", private_address="10.0.2.10"),),
         tunnel_range="10.100.0.0/16",
         gateway_address="10.100.0.1",
+        prefix6="",
         port=51820,
         mtu=1420,
         registry_table="twinlock-lab",

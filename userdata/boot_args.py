@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# Addresses of the pair channel: one a gateway, in the order of the slots' names (twinlock/agent/interfaces.py).
+PAIR_RANGE = "fd74:776c:6b00::/64"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Twin:
@@ -28,6 +31,7 @@ class GatewayBoot:
     twins: tuple[Twin, ...]
     tunnel_range: str  # CIDR of all tenants
     gateway_address: str  # of the service interface, inside tunnel_range
+    prefix6: str  # IPv6 /96 before everybody's IPv4 address inside the tunnel, or empty
     port: int  # the public UDP port; behind it +1, +5 (service) and +2, +6 (way); +3, +4 pair channel
     mtu: int  # bytes, of the tunnel interfaces
     registry_table: str

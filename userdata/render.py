@@ -13,12 +13,10 @@ from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from userdata.boot_args import GatewayBoot
+from userdata.boot_args import PAIR_RANGE, GatewayBoot
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html: 16 KB before base64.
 LIMIT_BYTES = 16 * 1024
-# Addresses of the pair channel: one a gateway, in the order of the slots' names (twinlock/agent/interfaces.py).
-PAIR_RANGE = "fd74:776c:6b00::/64"
 # Of a packet that belongs on the second service interface (twinlock/agent/interfaces.py).
 SIDE_MARK = 7462
 _COPY_MARK = 7463
@@ -95,10 +93,19 @@ def render_firewall(boot: GatewayBoot) -> str:
             probe_address=probe_address(boot),
             twins=", ".join(twins or (boot.private_address,)),
             never4=", ".join(str(network) for network in sorted(ip_network(cidr) for cidr in never)),
-            pair_range=PAIR_RANGE,
+            never6=", ".join(filter(None, (PAIR_RANGE, boot.prefix6))),
+            echo6=_echo6(boot),
             mirror=_MIRROR if boot.stock_image else "# closed: the packages are in the image",
         )
     )
+
+
+def _echo6(boot: GatewayBoot) -> str:
+    """All that a peer reaches by IPv6 is the gateway's answer: the network behind it has none."""
+    if not boot.prefix6:
+        return "# no IPv6 inside the tunnel"
+    own = ip_network(boot.prefix6)[int(ip_address(boot.gateway_address))]
+    return f'iifname "wg-service*" ip6 daddr {own} ip6 saddr @served6 icmpv6 type echo-request accept'
 
 
 def render_vrrp(boot: GatewayBoot) -> str:

@@ -76,6 +76,7 @@ def gateway_boot(
         ),
         tunnel_range=str(settings.tunnel.range),
         gateway_address=plan.gateway_address,
+        prefix6=plan.prefix6,
         port=plan.port,
         mtu=settings.tunnel.mtu,
         registry_table=plan.table,
@@ -109,6 +110,7 @@ def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, s
             for slot in plan.slots
         ),
         key=key,
+        prefix6=plan.prefix6,
     )
 
 

@@ -21,6 +21,7 @@ from lab.aws import dynamodb_local
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
 from twinlock.registry.dynamodb import DynamoTable
+from twinlock.registry.ipv6 import address6, host_networks
 from twinlock.registry.model import Actor, SwitchWish
 from twinlock.registry.store import Registry
 from userdata.agent_archive import build_agent_archive
@@ -32,6 +33,7 @@ PORT = 51820
 GATEWAYS = {"a": "203.0.113.10", "b": "203.0.113.20"}
 MOTO, TABLE_SERVICE = "192.0.2.1", "192.0.2.2"
 PRIVATE_SERVICE = "10.50.0.5"
+PREFIX6 = "fd12:3456:789a::/96"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "stage",
     "AWS_SECRET_ACCESS_KEY": "stage",
@@ -252,6 +254,7 @@ class Stage:
             twins=(Twin(slot=other, private_address=f"10.0.{number[other]}.10"),),
             tunnel_range="10.100.0.0/16",
             gateway_address="10.100.0.1",
+            prefix6=PREFIX6,
             port=PORT,
             mtu=1420,
             registry_table="registry",
@@ -323,10 +326,11 @@ class Stage:
             f"PersistentKeepalive = 25\n{way}"
             for record in records
         )
-        reach = f"{self.storage}/32, {PRIVATE_SERVICE}/32, 10.100.0.0/16, 169.254.169.254/32"
+        reach = f"{self.storage}/32, {PRIVATE_SERVICE}/32, 10.100.0.0/16, 169.254.169.254/32, {PREFIX6}"
+        own = ", ".join(host_networks(PREFIX6, address))
         self.client.write(
             "/etc/wireguard/wg-c.conf",
-            f"[Interface]\nPrivateKey = {private_key}\nAddress = {address}/32\nMTU = 1420\n"
+            f"[Interface]\nPrivateKey = {private_key}\nAddress = {own}\nMTU = 1420\n"
             f"[Peer]\nPublicKey = {records[0].service_public_key}\nAllowedIPs = {reach}\n{service}{ways}",
         )
         self.client.run("wg-quick", "up", "wg-c")
@@ -335,6 +339,10 @@ class Stage:
         """What a connection from the client says: the address that it is seen with; empty if it fails."""
         code = f"import socket; s=socket.create_connection(('{address}',{port}),{seconds}); print(s.recv(99).decode())"
         return self.client.run(sys.executable, "-c", code, check=False).strip()
+
+    def pings6(self, address: str) -> bool:
+        """Whether the host whose IPv4 address this is answers the client by IPv6, inside the tunnel."""
+        return " 0% packet loss" in self.client.run("ping", "-6nc1", "-W1", address6(PREFIX6, address), check=False)
 
 
 def client_of(service: str, url: str):
@@ -403,6 +411,7 @@ def definition() -> Definition:
         region="eu-west-1",
         tunnel_range="10.100.0.0/16",
         gateway_address="10.100.0.1",
+        prefix6=PREFIX6,
         port=PORT,
         mtu=1420,
         buckets=("bucket",),

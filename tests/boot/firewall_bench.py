@@ -15,13 +15,16 @@ from pathlib import Path
 
 from lab.fabric.kernel import inside, inside_run
 from tests.userdata_samples import gateway_boot
+from twinlock.registry.ipv6 import address6
 from userdata.render import render_firewall
 
 PORT = 51820
 PEER, OTHER, UNSERVED, INSIDE = "10.100.1.2", "10.100.2.2", "10.100.1.99", "10.100.0.1"
 GATEWAY, TWIN, STRANGER, SERVICE, STORAGE = "10.0.1.10", "10.0.2.10", "10.9.9.9", "10.50.0.5", "52.218.0.7"
 WAYFARER, METADATA = "10.77.0.2", "169.254.169.254"
-GATEWAY6, OUT6, PEER6, FAR6 = "2001:db8:1::10", "2001:db8:1::1", "2001:db8:100::2", "2001:db8:5::5"
+GATEWAY6, OUT6, FAR6 = "2001:db8:1::10", "2001:db8:1::1", "2001:db8:5::5"
+PREFIX6 = "fd12:3456:789a::/96"
+PEER6, OTHER6, UNSERVED6, INSIDE6 = (address6(PREFIX6, address) for address in (PEER, OTHER, UNSERVED, INSIDE))
 METADATA6 = "fd00:ec2::254"
 PAIRED, PAIRMATE = "fd74:776c:6b00::1", "fd74:776c:6b00::2"
 TUNNEL_MTU = 1280
@@ -30,6 +33,7 @@ SYSCTLS = Path(__file__).parents[2] / "userdata" / "files" / "sysctl.conf"
 GIVEN = f"""
 add element inet twinlock open {{ 0 timeout 10m }}
 add element inet twinlock served {{ {PEER}, {OTHER} }}
+add element inet twinlock served6 {{ {PEER6}, {OTHER6} }}
 add element inet twinlock storage_tenants {{ 10.100.1.0/24 }}
 add element inet twinlock storage {{ 52.218.0.0/17 }}
 add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . tcp . 5432 }}
@@ -62,9 +66,9 @@ class Bench:
         for name in (self.gateway, self.peer, self.other, self.wayfarer, self.pairmate, self.out):
             subprocess.run(["ip", "netns", "del", name], check=True)
 
-    def load(self, *out: tuple[str, str], too_much: bool = True, more: str = "") -> None:
+    def load(self, *out: tuple[str, str], too_much: bool = True, more: str = "", prefix6: str = PREFIX6) -> None:
         """The firewall that ships, with some of its text (old, new) changed; each old text has to be there once."""
-        text = render_firewall(gateway_boot(port=PORT))
+        text = render_firewall(gateway_boot(port=PORT, prefix6=prefix6))
         for old, new in out:
             assert text.count(old) == 1, f"{old!r} is in the firewall {text.count(old)} times"
             text = text.replace(old, new)
@@ -92,6 +96,12 @@ class Bench:
             assert "timed out" in done.stderr or "OSError" in done.stderr or "ConnectionRefused" in done.stderr, (
                 done.stderr
             )
+        return done.returncode == 0
+
+    def pings(self, where: str, address: str, source: str) -> bool:
+        words = ["nsenter", f"--net=/run/netns/{where}", "ping", "-6", "-n", "-c1", "-W1", "-I", source, address]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "1 packets transmitted" in done.stdout, done.stderr
         return done.returncode == 0
 
     def listen(self, where: str, port: int) -> None:
@@ -139,8 +149,10 @@ class Bench:
             self.ip(where, f"route add default via {INSIDE} dev tun")
         self.ip(self.peer, f"addr add {UNSERVED}/32 dev tun")
         self.ip(gateway, f"link set wg-service mtu {TUNNEL_MTU}", f"addr add {INSIDE}/16 dev wg-service")
-        self.ip(gateway, "-6 addr add 2001:db8:100::1/64 dev wg-service nodad")
-        self.ip(self.peer, f"-6 addr add {PEER6}/64 dev tun nodad", "-6 route add default via 2001:db8:100::1")
+        self.ip(gateway, f"-6 addr add {INSIDE6}/112 dev wg-service nodad")
+        for where, address in ((self.peer, PEER6), (self.peer, UNSERVED6), (self.other, OTHER6)):
+            self.ip(where, f"-6 addr add {address}/128 dev tun nodad", f"-6 route replace {INSIDE6} dev tun")
+            self.ip(where, f"-6 route replace default via {INSIDE6} dev tun")
         self.cable(gateway, "wg-way", self.wayfarer, "tun")
         self.ip(self.wayfarer, f"addr add {WAYFARER}/32 dev tun", f"route add {INSIDE} dev tun")
         self.ip(self.wayfarer, f"route add default via {INSIDE} dev tun")
@@ -149,9 +161,10 @@ class Bench:
         self.ip(gateway, f"-6 addr add {PAIRED}/64 dev wg-pair nodad")
         self.ip(self.pairmate, f"-6 addr add {PAIRMATE}/64 dev tun nodad")
         # The real ones are no Ethernet: nobody asks for neighbours there.
-        here, there = self._mac(gateway, "wg-service"), self._mac(self.peer, "tun")
-        self.ip(self.peer, f"neigh replace 2001:db8:100::1 lladdr {here} dev tun")
-        self.ip(gateway, f"neigh replace {PEER6} lladdr {there} dev wg-service")
+        here = self._mac(gateway, "wg-service")
+        for where, address in ((self.peer, PEER6), (self.peer, UNSERVED6), (self.other, OTHER6)):
+            self.ip(where, f"neigh replace {INSIDE6} lladdr {here} dev tun")
+            self.ip(gateway, f"neigh replace {address} lladdr {self._mac(where, 'tun')} dev wg-service")
         self.ip(self.pairmate, f"neigh replace {PAIRED} lladdr {self._mac(gateway, 'wg-pair')} dev tun")
         self.ip(gateway, f"neigh replace {PAIRMATE} lladdr {self._mac(self.pairmate, 'tun')} dev wg-pair")
 
@@ -163,7 +176,7 @@ class Bench:
         for address in (SERVICE, STORAGE, METADATA, TWIN, STRANGER, PEER):
             self.ip(out, f"addr add {address}/32 dev lo")
         self.ip(out, f"-6 addr add {METADATA6}/128 dev lo nodad", f"-6 addr add {FAR6}/128 dev lo nodad")
-        self.ip(out, "-6 route add 2001:db8:100::/64 via 2001:db8:1::10")
+        self.ip(out, f"-6 route add {PREFIX6} via {GATEWAY6}")
         self.ip(out, f"route add {WAYFARER} via {GATEWAY}")
         self.ip(gateway, "route add default via 10.0.1.1", f"-6 route add default via {OUT6}")
         inside_run(gateway, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from tests.boot.agent_stage import GATEWAYS, PRIVATE_SERVICE, Stage, until
+from tests.boot.agent_stage import GATEWAYS, PREFIX6, PRIVATE_SERVICE, Stage, until
 from twinlock.agent.interfaces import NAMES
+from twinlock.registry.ipv6 import addresses
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -87,6 +88,7 @@ def test_a_called_client_reaches_storage_through_the_serving_gateway(stage):
     slot = _serving(stage)
     peer = stage.enrol("ann", "ml", stage.keys["ann"][1])
     _applied(stage, "ml")
+    stage.address, stage.address6 = addresses(PREFIX6, peer.address)
     stage.client_up(peer.address, stage.keys["ann"][0])
     seen = until("an answer through the tunnel", lambda: stage.ask(stage.storage, 443))
     assert seen == {"a": "10.0.1.10", "b": "10.0.2.10"}[slot] or seen == GATEWAYS[slot]
@@ -94,6 +96,14 @@ def test_a_called_client_reaches_storage_through_the_serving_gateway(stage):
 
 def test_a_tenant_reaches_the_service_that_it_was_given(stage):
     assert stage.ask(PRIVATE_SERVICE, 5432)
+
+
+def test_a_client_has_an_ipv6_address_that_the_gateway_answers(stage):
+    assert stage.pings6("10.100.0.1")
+    assert not stage.pings6("10.100.0.2"), "nothing else has any"
+    key = stage.keys["ann"][1]
+    shown = stage.gateways[_serving_now(stage)].run("wg", "show", "wg-service", "allowed-ips")
+    assert f"{key}\t{stage.address}/32 {stage.address6}/128" in shown
 
 
 @pytest.mark.parametrize(
@@ -180,13 +190,18 @@ def test_without_the_registry_clients_are_served_and_a_restarted_agent_starts_fr
 def test_a_revoked_peer_gets_no_packet_through(stage):
     until("an answer before", lambda: stage.ask(stage.storage, 443), 30)
     slot = _serving_now(stage)
+    assert stage.pings6("10.100.0.1")
+    assert f"src={stage.address6} " in stage.gateways[slot].run("conntrack", "-L", "-f", "ipv6")
     stage.revoke("ann", "ml")
     place = stage.gateways[slot]
     key = stage.keys["ann"][1]
     until("its key is gone", lambda: key not in place.run("wg", "show", "all", "peers"), 20)
     assert stage.ask(stage.storage, 443) == ""
-    assert "10.100.1.1" not in place.run("nft", "list", "set", "inet", "twinlock", "served")
-    assert "src=10.100.1.1 " not in place.run("conntrack", "-L")
+    assert not stage.pings6("10.100.0.1")
+    assert stage.address not in place.run("nft", "list", "set", "inet", "twinlock", "served")
+    assert stage.address6 not in place.run("nft", "list", "set", "inet", "twinlock", "served6")
+    assert f"src={stage.address} " not in place.run("conntrack", "-L")
+    assert f"src={stage.address6} " not in place.run("conntrack", "-L", "-f", "ipv6")
 
 
 def _serving_now(stage: Stage) -> str:

@@ -7,12 +7,13 @@ import os
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.command_cloud import facts, gateways_are_up, run
-from tests.registry_samples import gateway_record, public_key
+from tests.registry_samples import definition, gateway_record, public_key, write_definition
 
 NETWORKD = "/usr/lib/systemd/systemd-networkd"
 # systemd's own parser, in a network and a /run of its own; it says what it does not understand, and goes on.
@@ -25,8 +26,9 @@ true
 """
 
 
-@pytest.fixture
-def key(cloud) -> str:
+@pytest.fixture(params=["", "fd12:3456:789a::/96"], ids=["IPv4", "both families"])
+def key(request, cloud, dynamodb, registry_table) -> str:
+    write_definition(dynamodb, registry_table, replace(definition(), prefix6=request.param))
     gateways_are_up(cloud.registry, 1)
     made = facts("peer", "keygen", "--out", "job.key")
     facts("peer", "enrol", "job", "-t", "auto", "-k", made["public_key"])
@@ -67,9 +69,12 @@ def test_a_keyfile_holds_the_whole_tunnel(key):
     read.read_string(with_key("networkmanager").stdout)
     assert read["connection"]["type"] == "wireguard"
     assert read["wireguard"]["private-key"] == key
-    assert read[f"wireguard-peer.{public_key('service')}"]["allowed-ips"] == "10.64.0.1/32;"
+    four, *six = facts("peer", "show", "job", "-t", "auto")["addresses"]
+    routed = ["10.64.0.1/32", *(["fd12:3456:789a::a40:1/128"] if six else [])]
+    assert read[f"wireguard-peer.{public_key('service')}"]["allowed-ips"] == ";".join(routed) + ";"
     assert read[f"wireguard-peer.{public_key('way b')}"]["endpoint"] == "198.51.100.11:51820"
-    assert read["ipv4"]["address1"] == facts("peer", "show", "job", "-t", "auto")["address"] + "/32"
+    assert read["ipv4"]["address1"] == f"{four}/32"
+    assert dict(read["ipv6"]) == ({"address1": f"{six[0]}/128", "method": "manual"} if six else {"method": "disabled"})
     assert with_key("networkmanager").stdout == with_key("networkmanager").stdout, "the same file each time"
 
 

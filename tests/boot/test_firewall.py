@@ -24,7 +24,7 @@ from twinlock.agent.tally import SETS
 ELSEWHERE = '"wg-*"'
 TUNNELS = '{ "wg-service", "wg-service2", "wg-way", "wg-way2", "tl-probe" }'
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104  of namespaces without a way out
-# No tenant has IPv6 yet: this is what would give it.
+# No tenant reaches anything by IPv6: this is what would give it.
 OPEN6 = """
 add rule inet twinlock from_tunnel meta nfproto ipv6 accept
 add rule inet twinlock forward meta nfproto ipv6 ct state established accept
@@ -150,6 +150,28 @@ STOPPED = (
         "root on the gateway to another port", lambda b: b.opens(b.gateway, fw.STRANGER, 5432), (_accepting(OUTPUT),)
     ),
     Stopped("IPv6 from a tunnel", lambda b: b.opens(b.peer, fw.FAR6, 443), (_accepting(FORWARD),)),
+    Stopped(
+        "a peer to another peer by IPv6", lambda b: b.opens(b.peer, fw.OTHER6, 443, source=fw.PEER6),
+        (
+            ("ip6 daddr @never6 drop", ""),
+            (f'iifname "wg-service*" oifname != {ELSEWHERE} jump', 'iifname "wg-service*" jump'),
+        ), more=OPEN6,
+    ),
+    Stopped(
+        "a peer to the gateway itself by IPv6", lambda b: b.opens(b.peer, fw.INSIDE6, 22, source=fw.PEER6),
+        (
+            (f"iifname {TUNNELS} drop", ""), _accepting(INPUT),
+            (f"oifname {TUNNELS} drop", ""), _accepting(OUTPUT),
+        ),
+    ),
+    Stopped(
+        "an IPv6 address that is not served to the gateway", lambda b: b.pings(b.peer, fw.INSIDE6, fw.UNSERVED6),
+        (("ip6 saddr @served6 icmpv6", "icmpv6"),),
+    ),
+    Stopped(
+        "a peer to the gateway's address in its network by IPv6",
+        lambda b: b.pings(b.peer, fw.GATEWAY6, fw.PEER6), ((f"ip6 daddr {fw.INSIDE6} ip6 saddr", "ip6 saddr"),),
+    ),
 )  # fmt: skip
 
 
@@ -167,6 +189,14 @@ def test_what_the_registry_gave_gets_through(bench: Bench) -> None:
     assert bench.opens(bench.peer, fw.SERVICE, 5432)
     assert bench.opens(bench.gateway, fw.STRANGER, 443)
     assert bench.opens(bench.gateway, fw.METADATA, 80)
+
+
+def test_the_gateway_answers_a_served_peer_by_ipv6_and_nobody_where_the_tunnel_has_none(bench: Bench) -> None:
+    bench.load(too_much=False)
+    assert bench.pings(bench.peer, fw.INSIDE6, fw.PEER6)
+    assert bench.pings(bench.other, fw.INSIDE6, fw.OTHER6)
+    bench.load(too_much=False, prefix6="")
+    assert not bench.pings(bench.peer, fw.INSIDE6, fw.PEER6)
 
 
 @pytest.mark.parametrize("protected", [True, False])
@@ -365,7 +395,7 @@ def _segment(bench: Bench, client: tuple[str, str], server: tuple[str, str], por
 
 @pytest.mark.parametrize(("family", "headers"), [("IPv4", 40), ("IPv6", 60)])
 def test_segments_are_clamped_to_the_tunnels_mtu(bench: Bench, family: str, headers: int) -> None:
-    """IPv6 is let through here on purpose: no tenant has any yet, and the clamp is ready for it."""
+    """IPv6 is let through here on purpose: no tenant reaches anything by it, and the clamp is ready."""
     to = {"IPv4": fw.SERVICE, "IPv6": fw.FAR6}[family]
     open6 = (
         "insert rule inet twinlock forward meta nfproto ipv6 accept\n"

@@ -119,6 +119,7 @@ def test_a_peer_with_a_new_file_is_served_by_the_new_identity_and_the_old_one_en
     _restart_client(stage)
     until("an answer on the new identity", lambda: stage.ask(stage.storage, 443), 10)
     assert _shaken(stage, _records(stage)["a"].service_public_key)
+    until("an answer by IPv6", lambda: stage.pings6("10.100.0.1"), 5)
     running = steady(stage)
     until("the last peer moved", lambda: stage.registry.moved(rotation) == {stage.public}, 30)
     until("the rotation ended", lambda: stage.registry.rotations()["service"].until <= time.time(), 30)

@@ -50,6 +50,7 @@ def allowed(folder: str, *prefixes: str) -> list[str]:
                 "twinlock.registry.keys",
                 "twinlock.registry.definition",
                 "twinlock.registry.policies",
+                "twinlock.registry.ipv6",
             ),
         ),
         ("userdata", ("twinlock.__version__",)),

@@ -29,6 +29,7 @@ def test_what_a_consumer_writes_is_the_same_environment_as_a_stack_file_says():
         network={"interface_endpoints": True},
         storage={"other_buckets": "allow", "existing": {"old-one": "our-data"}},
         gateway={"disk_gib": 20},
+        tunnel={"ipv6": True, "range6": "fd12:3456:789a::/96"},
     )
     assert parse({**raw(Settings, _as_sent(wanted)), "region": "eu-west-1"}) == parse(wanted)
 

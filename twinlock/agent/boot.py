@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from twinlock.agent.errors import BadBoot
+from twinlock.registry.ipv6 import check_prefix6
 
 BOOT_FILE = Path("/etc/twinlock/boot.json")
 T = TypeVar("T", str, int, bool)
@@ -34,6 +35,7 @@ class Boot:
     twins: tuple[Twin, ...]
     tunnel_range: str
     gateway_address: str
+    prefix6: str
     port: int
     mtu: int
     registry_table: str
@@ -80,6 +82,7 @@ def boot_from(document: object, where: str) -> Boot:
         twins=_twins(found["twins"], where),
         tunnel_range=text("tunnel_range"),
         gateway_address=text("gateway_address"),
+        prefix6=text("prefix6"),
         port=_of(int, found, "port", where),
         mtu=_of(int, found, "mtu", where),
         registry_table=text("registry_table"),
@@ -109,6 +112,7 @@ def _check_addresses(boot: Boot, where: str) -> None:
     try:
         for address in (boot.private_address, boot.public_address, *(twin.private_address for twin in boot.twins)):
             IPv4Address(address)
+        check_prefix6(boot.prefix6)
         inside = IPv4Address(boot.gateway_address) in IPv4Network(boot.tunnel_range)
     except ValueError as exc:
         raise BadBoot(f"{where}: {exc}") from exc

@@ -9,8 +9,9 @@ from twinlock.agent.calls import Call
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import Desired, Narrow, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
-from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_map, flush_set, prefix
+from twinlock.agent.nft import Json, Nft, add_elements, by_family, delete_elements, flush_map, flush_set, prefix
 from twinlock.agent.wg import SetPeer, Wg
+from twinlock.registry.ipv6 import host_networks
 from twinlock.registry.preshared import PresharedKey
 
 _MAPS = frozenset({"tenant_sources", "peer_sources"})
@@ -23,7 +24,7 @@ class Have:
 
     way: frozenset[str]  # public keys
     service: Mapping[str, tuple[str, ...]]  # public key -> allowed IPs, of those that were called
-    served: frozenset[str]  # addresses that may pass
+    served: frozenset[str]  # addresses that may pass, of both families
     reach: Reach | None  # None: not known, load it again
     narrow: Mapping[str, Narrow] | None  # address ->; None: not known, load it again
 
@@ -49,7 +50,7 @@ def diff(want: Desired, have: Have) -> Changes:
     gone = (
         key
         for key, allowed in have.service.items()
-        if key not in want.peers or allowed != (f"{want.peers[key].address}/32",)
+        if key not in want.peers or set(allowed) != set(host_networks(want.prefix6, want.peers[key].address))
     )
     return Changes(
         admit=tuple(sorted(want.served - have.served)),
@@ -75,6 +76,7 @@ class Box:
         self.wg, self.nft, self.conntrack = wg, nft, conntrack
         self._have: Have | None = None
         self._preshared: Mapping[str, PresharedKey] = {}
+        self._prefix6 = ""
 
     @property
     def is_known(self) -> bool:
@@ -96,7 +98,7 @@ class Box:
         return Have(
             way=frozenset(self.wg.peers(WAY)),
             service={key: peer.allowed_ips for key, peer in service.items()},
-            served=self.nft.addresses("served"),
+            served=self.nft.addresses("served") | self.nft.addresses("served6"),
             reach=None,
             narrow=None,
         )
@@ -104,7 +106,7 @@ class Box:
     def reconcile(self, want: Desired) -> Changes:
         """Applies the difference, which it returns. After an error the next pass looks anew."""
         have = self._have or self.look()
-        self._preshared = want.preshared
+        self._preshared, self._prefix6 = want.preshared, want.prefix6
         changes = diff(want, have)
         if changes:
             self._have = None
@@ -120,7 +122,7 @@ class Box:
         if not calls:
             return
         have, self._have = self._have, None
-        allowed = {call.public_key: (f"{call.address}/32",) for call in calls}
+        allowed = {call.public_key: host_networks(self._prefix6, call.address) for call in calls}
         self.wg.renew_peers(
             SERVICE,
             (
@@ -168,18 +170,14 @@ def _after(have: Have, want: Desired, changes: Changes) -> Have:
 
 
 def nft_commands(changes: Changes) -> list[Json]:
-    commands: list[Json] = []
-    if changes.cut:
-        commands.append(delete_elements("served", changes.cut))
+    commands = by_family(delete_elements, "served", changes.cut)
     if changes.reach is not None:
         commands += _reach_commands(changes.reach)
     if changes.narrow_flush:
         commands += [flush_set(name) for name in _narrow_elements(())]
     commands += _narrow_commands(delete_elements, changes.narrow_remove)
     commands += _narrow_commands(add_elements, changes.narrow_add)
-    if changes.admit:
-        commands.append(add_elements("served", changes.admit))
-    return commands
+    return commands + by_family(add_elements, "served", changes.admit)
 
 
 def _narrow_commands(verb: Callable[[str, Sequence[Json]], Json], some: Sequence[Narrow]) -> list[Json]:

@@ -13,6 +13,7 @@ from twinlock.agent.state import LastState
 from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import check_name
+from twinlock.registry.ipv6 import addresses
 from twinlock.registry.model import Peer
 from twinlock.registry.places import HOLDS
 from twinlock.registry.preshared import PresharedKey
@@ -53,12 +54,13 @@ class Desired:
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])  # -> the current key
     narrow: Mapping[str, Narrow] = field(default_factory=dict[str, Narrow])  # address ->
     probe: str | None = None  # the address that proofs of transfer come from
+    prefix6: str = ""  # of everybody's IPv6 address; empty: IPv4 alone
 
     @cached_property
     def served(self) -> frozenset[str]:
-        """Addresses whose packets pass."""
-        addresses = frozenset(peer.address for peer in self.peers.values())
-        return addresses if self.probe is None else addresses | {self.probe}
+        """Addresses whose packets pass, of both families."""
+        served = frozenset(one for peer in self.peers.values() for one in addresses(self.prefix6, peer.address))
+        return served if self.probe is None else served | {self.probe}
 
 
 def desired(state: LastState, now: float, slot: str) -> Desired:
@@ -188,6 +190,7 @@ class _Draft:
             addresses=self._addresses,
             narrow=self._narrow,
             probe=probe_address(self._state.definition.gateway_address),
+            prefix6=self._state.definition.prefix6,
         )
 
 

@@ -18,9 +18,10 @@ from twinlock.agent.boot import Boot
 from twinlock.agent.cloud import SecretStore
 from twinlock.agent.identity import IdentityStore, take_identity
 from twinlock.agent.interfaces import FOLDER, SERVICE, WAY, side_tunnel, write_tunnel
-from twinlock.agent.nft import Json, Nft, add_elements, delete_elements, flush_set, prefix
+from twinlock.agent.nft import Json, Nft, add_elements, by_family, delete_elements, flush_set, prefix
 from twinlock.agent.private_key import PrivateKey
 from twinlock.agent.sides import Seen, SidedWg
+from twinlock.registry.ipv6 import addresses, network6
 from twinlock.registry.model import GatewayRecord, Peer, Rotation, numbered, served_numbers
 
 _LOOK_SECONDS = 15.0
@@ -114,7 +115,8 @@ class Identities:
         back = _on(sides, 1 - newest)
         moved = (self._service.marked | self._service.found | _on(sides, newest)) - back
         self._service.found -= back
-        self._send(frozenset(peers[key].address for key in moved if key in peers))
+        there = (peers[key].address for key in moved if key in peers)
+        self._send(frozenset(one for address in there for one in addresses(self._boot.prefix6, address)))
 
     def _seen(self, interface: str) -> tuple[Seen, Seen] | None:
         """None where one identity is served: what was seen of two before that would send packets to the dead side."""
@@ -159,19 +161,17 @@ class Identities:
         """While two are served the older one's side is where packets go by default."""
         if served.interface == WAY:
             return [flush_set("both_ways"), *([add_elements("both_ways", [0])] if _odd(numbers) else [])]
-        everybody = [prefix(self._boot.tunnel_range)]
-        default = [add_elements("second", everybody)] if numbers[0] % 2 else []
-        return [flush_set("second"), *default, *([flush_set("moved")] if len(numbers) == 1 else [])]
+        everybody = [add_elements("second", [prefix(self._boot.tunnel_range)])]
+        if self._boot.prefix6:
+            everybody.append(add_elements("second6", [prefix(network6(self._boot.prefix6, self._boot.tunnel_range))]))
+        flushed = ("second", "second6", *(("moved", "moved6") if len(numbers) == 1 else ()))
+        return [*map(flush_set, flushed), *(everybody if numbers[0] % 2 else [])]
 
-    def _send(self, addresses: frozenset[str]) -> None:
-        before = self._nft.addresses("moved") if self._moved is None else self._moved
-        gone, come = sorted(before - addresses), sorted(addresses - before)
-        commands = [
-            *([delete_elements("moved", gone)] if gone else []),
-            *([add_elements("moved", come)] if come else []),
-        ]
-        self._nft.transaction(commands)
-        self._moved = addresses
+    def _send(self, here: frozenset[str]) -> None:
+        before = self._nft.addresses("moved") | self._nft.addresses("moved6") if self._moved is None else self._moved
+        gone, come = sorted(before - here), sorted(here - before)
+        self._nft.transaction(by_family(delete_elements, "moved", gone) + by_family(add_elements, "moved", come))
+        self._moved = here
 
     def _account(self, served: _Served, peers: Peers) -> None:
         """Who moved is written down, and the rotation ends with the last one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from twinlock.agent.atomic_file import write_private
 from twinlock.agent.boot import Boot
 from twinlock.agent.private_key import PrivateKey, new_private_key, private_key_from_text
+from twinlock.registry.ipv6 import PREFIX_BITS, addresses, host_networks, network6
 
 SERVICE, WAY, PAIR = "wg-service", "wg-way", "wg-pair"
 # Service and way have two sides. An identity's even numbers are on the first, odd ones on the second, so that one that
@@ -30,7 +31,7 @@ class Tunnel:
     key: PrivateKey | None
     port: int
     mtu: int
-    address: str | None = None
+    address: str | None = None  # or several, after commas
     after: str = ""  # a command, once it is up
     before: str = ""  # a command, before it goes down
 
@@ -65,12 +66,24 @@ def side_tunnel(boot: Boot, interface: str, number: int, key: PrivateKey | None)
         return plain
     if number == 0:
         # The prefix length makes the one route that is needed: every tenant is behind wg-service.
-        return replace(plain, address=f"{boot.gateway_address}/{IPv4Network(boot.tunnel_range).prefixlen}")
+        return replace(plain, address=", ".join(_in_tunnel(boot)))
     rule = f"fwmark {_SIDE_MARK} lookup {_SIDE_MARK} priority {_SIDE_MARK}"
     # The route back to a peer on this side is the other side's, but for the mark: rp_filter 2 takes that.
-    up = f"ip rule add {rule}; ip route add {boot.tunnel_range} dev %i table {_SIDE_MARK}; {_LOOSE}"
+    to = f"dev %i table {_SIDE_MARK}"
+    up, down = f"ip rule add {rule}; ip route add {boot.tunnel_range} {to}; {_LOOSE}", f"ip rule del {rule}"
+    if boot.prefix6:
+        up += f"; ip -6 rule add {rule}; ip -6 route add {network6(boot.prefix6, boot.tunnel_range)} {to}"
+        down += f"; ip -6 rule del {rule}"
     # An address, too: without one the kernel drops what comes from elsewhere than it would go, whatever rp_filter says.
-    return replace(plain, address=f"{boot.gateway_address}/32", after=up, before=f"ip rule del {rule}")
+    own = ", ".join(host_networks(boot.prefix6, boot.gateway_address))
+    return replace(plain, address=own, after=up, before=down)
+
+
+def _in_tunnel(boot: Boot) -> tuple[str, ...]:
+    """The service's own addresses, with the lengths of the networks that all tenants are in."""
+    length = IPv4Network(boot.tunnel_range).prefixlen
+    lengths = (length, PREFIX_BITS + length)
+    return tuple(f"{one}/{at}" for one, at in zip(addresses(boot.prefix6, boot.gateway_address), lengths, strict=False))
 
 
 def wg_quick_text(tunnel: Tunnel) -> str:

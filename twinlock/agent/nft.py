@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from twinlock.agent.command import Run, run
@@ -20,6 +20,12 @@ def add_elements(name: str, elements: Sequence[Json]) -> Json:
 
 def delete_elements(name: str, elements: Sequence[Json]) -> Json:
     return {"delete": {"element": {"family": "inet", "table": TABLE, "name": name, "elem": elements}}}
+
+
+def by_family(verb: Callable[[str, Sequence[Json]], Json], name: str, addresses: Sequence[str]) -> list[Json]:
+    """For two sets, of IPv4 and of IPv6: `name` and `name`6."""
+    kinds = {name: [one for one in addresses if ":" not in one], f"{name}6": [one for one in addresses if ":" in one]}
+    return [verb(kind, found) for kind, found in kinds.items() if found]
 
 
 def flush_set(name: str) -> Json:

@@ -44,6 +44,7 @@ def client_file(
         allowed=allowed_networks(definition, narrowed(rules, peer.reach), gateways),
         ways=tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
         preshared=preshared,
+        prefix6=definition.prefix6,
     )
 
 

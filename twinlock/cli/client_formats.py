@@ -42,10 +42,15 @@ def network_manager(file: ClientFile, key: PrivateKey) -> str:
             f"allowed-ips={';'.join(file.allowed)};",
         ],
         *(_keyfile_way(way, file) for way in file.ways),
-        ["[ipv4]", f"address1={file.peer.address}/32", "method=manual"],
-        ["[ipv6]", "method=disabled"],
+        *_keyfile_addresses(file),
     ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _keyfile_addresses(file: ClientFile) -> list[list[str]]:
+    four, *six = file.addresses
+    ipv6 = [f"address1={six[0]}", "method=manual"] if six else ["method=disabled"]
+    return [["[ipv4]", f"address1={four}", "method=manual"], ["[ipv6]", *ipv6]]
 
 
 def _keyfile_preshared(file: ClientFile) -> list[str]:
@@ -75,7 +80,7 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
         ],
         *(_networkd_way(way, file) for way in file.ways),
     ]
-    network = [["[Match]", f"Name={name}"], ["[Network]", f"Address={file.peer.address}/32"]]
+    network = [["[Match]", f"Name={name}"], ["[Network]", *(f"Address={one}" for one in file.addresses)]]
     return {
         f"{name}.netdev": "\n\n".join("\n".join(block) for block in netdev) + "\n",
         f"{name}.network": "\n\n".join("\n".join(block) for block in network) + "\n",

@@ -22,6 +22,7 @@ from twinlock.cli.wireguard_file import ClientFile, aged
 from twinlock.registry import reach as narrow
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
+from twinlock.registry.ipv6 import addresses
 from twinlock.registry.key_age import Aged
 from twinlock.registry.key_age import aged as aged_keys
 from twinlock.registry.model import Peer
@@ -204,11 +205,12 @@ def show(
     peer = opened.registry.peer(tenant, name)
     slots = [slot.name for slot in opened.registry.definition().slots]
     counted = opened.registry.traffic(slots, peer.address, peer.name)
+    own = addresses(opened.registry.definition().prefix6, peer.address)
     old = None if file is None else aged(read_file(file), client_file(opened, tenant, name, None))
     if scope.json:
         screen.show_json(
             _facts(peer)
-            | {"traffic": None if counted is None else asdict(counted)}
+            | {"addresses": own, "traffic": None if counted is None else asdict(counted)}
             | ({} if old is None else {"aged": old})
         )
         return
@@ -216,7 +218,7 @@ def show(
         ("name", peer.name),
         ("tenant", peer.tenant),
         ("state", _state(peer)),
-        ("address", peer.address),
+        ("address", ", ".join(own)),
         ("public key", peer.public_key),
         ("enrolled", f"{screen.moment(peer.enrolled_at)} by {screen.plain(peer.enrolled_by)}"),
         ("approved by", screen.plain(", ".join(peer.approved_by)) or "nobody"),
@@ -275,7 +277,14 @@ def config(
 
 def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequence[Path]) -> dict[str, screen.Json]:
     ways = [{"slot": way.slot, "public_key": way.public_key, "endpoint": way.endpoint} for way in file.ways]
-    facts = {"allowed": file.allowed, "mtu": file.mtu, "service_public_key": file.service_public_key, "ways": ways}
+    own = addresses(file.prefix6, file.peer.address)
+    facts = {
+        "addresses": own,
+        "allowed": file.allowed,
+        "mtu": file.mtu,
+        "service_public_key": file.service_public_key,
+        "ways": ways,
+    }
     if not written:
         return {**_facts(file.peer), **facts, "text": "".join(content.decode() for content in rendered.values())}
     return {**_facts(file.peer), **facts, "file": str(written[0]), "files": [str(path) for path in written]}

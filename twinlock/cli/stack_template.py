@@ -30,6 +30,8 @@ config:
     # interface_endpoints: false  # true: the cloud's APIs by private addresses alone
   twinlock:tunnel:
     range: 10.90.0.0/16  # of all clients' addresses
+    # ipv6: false  # true: every peer has an IPv6 address as well
+    # range6: fd12:3456:789a::/96  # of these; leave out for private ones
     # port: 51820
     # mtu: 1420
     # client_ranges: [0.0.0.0/0]  # where clients may call from

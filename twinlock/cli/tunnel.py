@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -90,10 +90,19 @@ def _make(made: Tunnel, file: ClientFile, key: PrivateKey) -> None:
         _run(["ip", "netns", "add", made.namespace])
         _run(["ip", "link", "set", name, "netns", made.namespace])
         _run(made.inside(["ip", "link", "set", "lo", "up"]))
-    _run(made.inside(["ip", "address", "add", f"{file.peer.address}/32", "dev", name]))
+    carried = _carried(made)
+    for address in filter(carried, file.addresses):
+        _run(made.inside(["ip", "address", "add", address, "dev", name]))
     _run(made.inside(["ip", "link", "set", name, "mtu", str(file.mtu), "up"]))
-    for network in file.allowed:
+    for network in filter(carried, file.allowed):
         _run(made.inside(["ip", "route", "add", network, "dev", name]))
+
+
+def _carried(made: Tunnel) -> Callable[[str], bool]:
+    """Whether this machine can have an address in its tunnel: in many containers IPv6 is switched off."""
+    off = f"/proc/sys/net/ipv6/conf/{made.interface}/disable_ipv6"
+    has_ipv6 = _works(made.inside(["grep", "-qx", "0", off]))
+    return lambda cidr: has_ipv6 or ":" not in cidr
 
 
 def _unmake(made: Tunnel) -> None:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, collapse_addresses
 from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.definition import Definition, Tenant
 from twinlock.registry.errors import Refused
+from twinlock.registry.ipv6 import host_networks
 from twinlock.registry.model import GatewayRecord, Peer
 from twinlock.registry.preshared import PresharedKey
 
@@ -33,13 +34,19 @@ class ClientFile:
     peer: Peer
     mtu: int
     service_public_key: str
-    allowed: tuple[str, ...]  # CIDRs, the service's own address first
+    allowed: tuple[str, ...]  # CIDRs, the service's own addresses first
     ways: tuple[Way, ...]
+    prefix6: str = ""  # of the peer's IPv6 address, if it has one
     preshared: PresharedKey | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The peer's own as CIDRs, IPv4 first."""
+        return host_networks(self.prefix6, self.peer.address)
 
 
 def allowed_networks(definition: Definition, tenant: Tenant, gateways: Iterable[GatewayRecord]) -> tuple[str, ...]:
-    """What the tenant may reach, as few CIDRs as it takes, after the service's own address.
+    """What the tenant may reach, as few CIDRs as it takes, after the service's own addresses.
 
     Raises Refused if the tenant may reach storage and no gateway has said yet where that is.
     """
@@ -48,7 +55,8 @@ def allowed_networks(definition: Definition, tenant: Tenant, gateways: Iterable[
         raise Refused("no gateway has told the storage's addresses yet: wait until `twinlock status` shows one ready")
     wanted = (*prefixes, *tenant.cidrs, *(service.cidr for service in tenant.services))
     networks = collapse_addresses(IPv4Network(cidr) for cidr in wanted)
-    return (f"{definition.gateway_address}/32", *(str(network) for network in networks))
+    own = host_networks(definition.prefix6, definition.gateway_address)
+    return (*own, *(str(network) for network in networks))
 
 
 def wg_quick(file: ClientFile, private_key: PrivateKey | None) -> str:
@@ -61,7 +69,7 @@ def wg_quick(file: ClientFile, private_key: PrivateKey | None) -> str:
     interface = [
         f"# {file.peer.name} of tenant {file.peer.tenant} in environment {file.environment}",
         "[Interface]",
-        f"Address = {file.peer.address}/32",
+        f"Address = {', '.join(file.addresses)}",
         f"MTU = {file.mtu}",
         key,
     ]

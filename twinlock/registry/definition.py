@@ -16,8 +16,10 @@ from dataclasses import fields as dataclass_fields
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, cast
 
+from twinlock.registry.ipv6 import check_prefix6
+
 VERSION = 1
-MINOR = 1  # 1: Definition.key, Tenant.preshared_keys, .max_key_age
+MINOR = 2  # 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ class Definition:
     tenants: tuple[Tenant, ...]
     slots: tuple[Slot, ...]
     key: str = ""  # ARN of the environment's key
+    prefix6: str = ""  # an IPv6 /96: a peer's IPv6 address is this and its IPv4 address; empty: IPv4 alone
 
 
 Part = type[Definition | Tenant | Service | Slot | Source]
@@ -132,6 +135,7 @@ def _definition(fields: dict[str, object]) -> Definition:
         tenants=tuple(_tenant(entry) for entry in _list(fields, "tenants")),
         slots=tuple(_slot(entry) for entry in _list(fields, "slots")),
         key=_text(fields, "key") if "key" in fields else "",
+        prefix6=_text(fields, "prefix6") if "prefix6" in fields else "",
     )
 
 
@@ -186,6 +190,7 @@ def _slot(value: object) -> Slot:
 
 def _check_addresses(definition: Definition) -> None:
     try:
+        check_prefix6(definition.prefix6)
         tunnel = IPv4Network(definition.tunnel_range)
         if IPv4Address(definition.gateway_address) not in tunnel:
             raise DefinitionError(f"gateway_address {definition.gateway_address} is not inside {tunnel}")
