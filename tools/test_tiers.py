@@ -2,7 +2,8 @@
 all of them even if one fails, and ends with their counts. Without --all, tests marked `long` are left out.
 
 The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended.
-The boot tier waits for machines and engines as much as it works: its files are shared out among several workers.
+The boot tier waits for machines and engines as much as it works: its files, and those of the unit tier, are shared out
+among several workers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LANES = (("static", "unit", "boot"), ("lab",))
 TIERS = tuple(tier for lane in LANES for tier in lane)
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
-OPTIONS = {"boot": (f"--numprocesses={WORKERS}", "--dist=loadfile")}
+OPTIONS = {
+    "unit": ("--numprocesses=2", "--dist=loadfile"),
+    "boot": (f"--numprocesses={WORKERS}", "--dist=loadfile"),
+}
 PASSED = 0  # of pytest's exit codes
 
 

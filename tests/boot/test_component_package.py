@@ -118,11 +118,11 @@ def test_a_mistake_is_told_in_the_models_words_and_nothing_is_made(consumer):
     (folder / "inputs.json").write_text(json.dumps(inputs(tunnel=wrong)))
     told = failing(running, folder, "up", "--yes", "--skip-preview")
     assert "the configuration has 2 mistakes:" in told and str(PACKAGE.parent / "components") not in told, told
-    for each in (
-        "tunnel.port has a problem: 80: ",
-        'tunnel.clientRange has a problem: ["203.0.113.0/24"]: is not a known',
+    for place, problem in (
+        ("property tunnel.port ", "has a problem: 80: "),
+        ("property tunnel.clientRange ", 'has a problem: ["203.0.113.0/24"]: is not a known'),
     ):
-        assert sum(each in line for line in told.splitlines()) == 1, told
+        assert sum(place in line and problem in line for line in told.splitlines()) == 1, told
     assert not held(running, "theirs")
 
 

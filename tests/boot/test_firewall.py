@@ -153,7 +153,7 @@ STOPPED = (
     Stopped(
         "a peer to another peer by IPv6", lambda b: b.opens(b.peer, fw.OTHER6, 443, source=fw.PEER6),
         (
-            ("ip6 daddr @never6 drop", ""),
+            ("ip6 daddr @never6 goto refuse", ""),
             (f'iifname "wg-service*" oifname != {ELSEWHERE} jump', 'iifname "wg-service*" jump'),
         ), more=OPEN6,
     ),

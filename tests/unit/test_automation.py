@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from pulumi.automation.events import DiagnosticEvent, PolicyEvent, ResourcePreEv
 
 from components.settings import parse
 from tests.unit.program_build import CONFIG, changed
-from twinlock.automation import Invalid, configuration, events, settling, spec
+from twinlock.automation import Automation, Invalid, TimedOut, Wishes, configuration, engine, events, settling, spec
+from twinlock.automation.operation import Operation
 from twinlock.change import Done, Event, Finding, Message, ResourceChange, Started, report
 
 BUCKET = "urn:pulumi:dev::twinlock::twinlock:aws:Storage$aws:s3/bucket:Bucket::data"
@@ -85,3 +87,22 @@ def test_half_of_a_file_beside_a_local_state_goes_and_whole_ones_stay(tmp_path: 
         (stacks / name).write_text(text)
     settling.mend_sidecars(f"file://{tmp_path}?metadata=1")
     assert {file.name for file in stacks.iterdir()} == {"whole.json.attrs", "s.json"}
+
+
+class HeedlessEngine(Automation):
+    """What it is asked for comes to its end, interrupted or not."""
+
+    def _run(self, operation: Operation, *_: object) -> None:
+        while operation.ended_by is None:
+            time.sleep(0.01)
+
+
+def test_what_comes_to_its_end_in_spite_of_the_interrupt_is_late_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine, "_version", lambda _: None)
+    (tmp_path / "pulumi").write_text("#!/bin/sh\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    platform = HeedlessEngine(tmp_path, tmp_path / "work", {"PATH": str(tmp_path)})
+    with pytest.raises(TimedOut, match=r"not done in 0\.1 s"):
+        platform.preview(spec(CONFIG), Wishes(timeout=0.1))

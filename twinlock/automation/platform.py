@@ -91,12 +91,14 @@ class Automation:
         try:
             with self._workspace.alone(wanted.environment, wishes.wait, operation):
                 self._run(operation, verb, wanted)
+            # The engine may have been done before it took note of the interrupt: late is late.
+            error = _ended(operation, "it came to its end all the same")
         except AutomationError as exc:
             error = exc
         except ConcurrentUpdateError as exc:
             error = Busy(f"{wanted.environment} is locked in the state's backend", log=str(exc))
         except CommandError as exc:
-            error = _ended(operation, exc) or refused(exc, operation.events)
+            error = _ended(operation, str(exc)) or refused(exc, operation.events)
         except Exception as exc:  # noqa: BLE001 - whoever waits for the result gets it, whatever it is
             error = Refused(f"{type(exc).__name__}: {exc}")
         finally:
@@ -145,8 +147,8 @@ class Automation:
         return create_or_select_stack(wanted.environment, work_dir=str(folder), opts=options)
 
 
-def _ended(operation: Operation, error: CommandError) -> AutomationError | None:
+def _ended(operation: Operation, log: str) -> AutomationError | None:
     if operation.ended_by is None:
         return None
     reason = "cancelled" if operation.ended_by is Cancelled else f"not done in {operation.wishes.timeout} s"
-    return operation.ended_by(reason, log=str(error))
+    return operation.ended_by(reason, log=log)
