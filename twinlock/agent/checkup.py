@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from twinlock.agent.chrony import SURE_SECONDS
+from twinlock.agent.chrony import SURE_SECONDS, Offset
 from twinlock.agent.errors import CloudUnavailable, CommandFailed
 from twinlock.agent.transfer import Proof
 
@@ -20,7 +20,8 @@ FREE_BYTES = 1 << 20
 STALE_SECONDS = 60.0  # without a word from the registry
 # The storage's own clock is told to a second: a time source that lies by more than this is found out by it.
 LIES_SECONDS = 2.5
-# chrony's first answers take a while and are vague on a busy machine: what it says is not known until then.
+# chrony's first answers take a while, and on a busy machine its first measurements are vague: so long after the start
+# it is not known whether it follows a source, nor whether a clock that may be right is.
 _START_SECONDS = 45.0
 
 
@@ -29,7 +30,7 @@ class Looks:
     """What a look asks. Each raises CloudUnavailable or CommandFailed, or says."""
 
     transfer: Callable[[], Proof | None]  # None: not known
-    offset: Callable[[], float | None]  # seconds that the clock may be off; None: it follows nothing
+    offset: Callable[[], Offset | None]  # of the clock; None: it follows nothing
     interfaces: Callable[[], bool]  # all there
     registry_age: Callable[[], float]  # seconds
     free_bytes: Callable[[], int]
@@ -41,8 +42,6 @@ class Checked:
 
     failing: Mapping[str, str]  # check -> one line
     answers: Mapping[str, int]
-    offset: float | None = None
-    transfer: float | None = None  # seconds
 
 
 class Checkup:
@@ -71,23 +70,22 @@ class Checkup:
     def once(self) -> Checked:
         """A look; what fails that did not fail before has to fail twice."""
         answers = self._questions
-        failing, proof, offset = self._look()
+        failing = self._look()
         if failing.keys() - self._last:
-            again, proof, offset = self._look()
+            again = self._look()
             failing = {check: why for check, why in again.items() if check in failing}
         for check in sorted(failing.keys() - self._last):
             _log.warning("not well: %s: %s", check, failing[check])
         for check in sorted(self._last - failing.keys()):
             _log.info("well again: %s", check)
         self._last = frozenset(failing)
-        done = Checked(failing=failing, answers=answers, offset=offset, transfer=proof.took if proof else None)
+        done = Checked(failing=failing, answers=answers)
         self._say(done)
         return done
 
-    def _look(self) -> tuple[dict[str, str], Proof | None, float | None]:
+    def _look(self) -> dict[str, str]:
         failing: dict[str, str] = {}
-        proof = self._prove(failing)
-        offset = self._judge_clock(failing, proof)
+        self._judge_clock(failing, self._prove(failing))
         try:
             if not self._looks.interfaces():
                 failing["interfaces"] = "a tunnel is gone"
@@ -97,7 +95,7 @@ class Checkup:
             failing["registry"] = f"no word for {age:.0f} s"
         if (free := self._looks.free_bytes()) < FREE_BYTES:
             failing["disk"] = f"{free} bytes are free"
-        return failing, proof, offset
+        return failing
 
     def _prove(self, failing: dict[str, str]) -> Proof | None:
         try:
@@ -106,23 +104,23 @@ class Checkup:
             failing["transfer"] = str(exc)
             return None
 
-    def _judge_clock(self, failing: dict[str, str], proof: Proof | None) -> float | None:
-        if proof is not None and abs(proof.ahead) > LIES_SECONDS:
-            failing["clock"] = f"{proof.ahead:+.0f} s against the storage's"
+    def _judge_clock(self, failing: dict[str, str], proof: Proof | None) -> None:
         starting = self._clock() - self._began <= _START_SECONDS
         try:
             offset = self._looks.offset()
         except CommandFailed as exc:
-            if not starting:
-                failing["clock"] = str(exc)
-            return None
-        if failing.get("clock") or starting:
-            return offset
-        if offset is None:
+            failing["clock"] = str(exc)
+            return
+        if proof is not None and abs(proof.ahead) > LIES_SECONDS:
+            failing["clock"] = f"{proof.ahead:+.0f} s against the storage's"
+        elif offset is not None and offset.least >= SURE_SECONDS:
+            failing["clock"] = f"it is {offset.least:.3f} s off or more"
+        elif starting:
+            return
+        elif offset is None:
             failing["clock-source"] = "it follows none"
-        elif offset >= SURE_SECONDS:
-            failing["clock"] = f"it may be {offset:.3f} s off"
-        return offset
+        elif offset.most >= SURE_SECONDS:
+            failing["clock"] = f"it may be {offset.most:.3f} s off"
 
 
 def free_bytes(folder: Path) -> Callable[[], int]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Message
+from twinlock.agent.chrony import Offset
 from twinlock.agent.follow import PeerSource
 from twinlock.agent.identities import Identities
 from twinlock.agent.memory import WayStore
@@ -34,7 +35,7 @@ class HealthSources:
     """What a gateway learns its own health from; each raises CloudUnavailable or CommandFailed, or says."""
 
     transfer: Callable[[tuple[str, ...]], Proof | None]  # given the storage's CIDRs; None: it is not reached by those
-    offset: Callable[[], float | None]  # seconds that the clock may be off; None: it follows nothing
+    offset: Callable[[], Offset | None]  # of the clock; None: it follows nothing
     free_bytes: Callable[[], int]
 
 

@@ -34,7 +34,6 @@ class ProofStore(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    took: float  # seconds
     ahead: float  # seconds that this gateway's clock is ahead of the storage's, to a second
 
 
@@ -73,7 +72,7 @@ class Transfer:
             raise CloudUnavailable("GET: what was read is not what was written")
         said = answer.getheader("Date")
         ahead = time.time() - parsedate_to_datetime(said).timestamp() if said else 0.0
-        return Proof(took=time.monotonic() - began, ahead=ahead)
+        return Proof(ahead=ahead)
 
     def _send(self, method: str, address: str, body: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
         url = urlsplit(self._store.proof_url(method))
