@@ -28,7 +28,6 @@ Load = Literal["download", "upload", "idle"]
 SETTLE_SECONDS = 1.0  # of probes before the fault
 REDUNDANT_SECONDS = 20.0
 PENDING = LAB / "fault.json"  # what there is to heal
-_ATTEMPTS = 8  # of the SDK, as a user would set them
 _MOVED_BYTES, _MOVED_SECONDS = 4 << 20, 0.5  # a transfer is under way; younger ones a twin does not know of
 # Who stands for each kind of NAT; the last joins when it is asked for.
 BEHIND: Mapping[Nat, str] = {"symmetric": "ada", "port-restricted": "bob", "none": "cleo"}
@@ -255,7 +254,7 @@ def _transfers(client: Client, during: Load) -> Callable[[], subprocess.Popen[st
     verb, key = ("put", "lab/fail") if during == "upload" else ("get", OBJECT_KEY)
     return lambda: subprocess.Popen(
         ["ip", "netns", "exec", client.namespace, clients.PYTHON, "-m", "lab.transfer", verb, bucket, key,
-         str(OBJECT_BYTES), str(_ATTEMPTS)],
+         str(OBJECT_BYTES)],
         cwd=ROOT, env={"PATH": "/usr/bin:/bin", **client.credentials}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -35,6 +35,7 @@ class ObjectFacts:
     sha256: str
     put_seconds: float
     get_seconds: float
+    retries: int  # by the SDK, both ways together
     via: str  # the tunnel's interface and the storage's address
 
 
@@ -85,7 +86,8 @@ def show(report: Report, console: Console) -> None:
     table.add_row(
         "Object",
         f"{moved.bytes >> 20} MiB up in {moved.put_seconds:.1f} s, down in {moved.get_seconds:.1f} s, "
-        f"same SHA-256 {moved.sha256[:16]}…, through {moved.via}",
+        f"same SHA-256 {moved.sha256[:16]}…, through {moved.via}"
+        + (f", after {moved.retries} retries" if moved.retries else ""),
     )
     for name, refusal in report.refused.items():
         table.add_row(

@@ -1,4 +1,4 @@
-"""Moves an object, inside a client's namespace: `python -m lab.transfer put|get BUCKET KEY BYTES [ATTEMPTS]`.
+"""Moves an object, inside a client's namespace: `python -m lab.transfer put|get BUCKET KEY BYTES`.
 
 Prints one JSON line. The object's bytes come from a fixed seed, so both ends know the digest without sharing a file.
 """
@@ -25,6 +25,7 @@ from botocore.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
 
 # The SDK's default: whoever waits for a gateway that is gone is told so, and does not need it.
 READ_SECONDS = 60
+ATTEMPTS = 8  # as a user of large objects would set it; a refusal is an answer, and is not tried again
 
 
 class Storage(Protocol):
@@ -39,7 +40,7 @@ def content(size: int) -> bytes:
     return random.Random(20).randbytes(size)  # noqa: S311 - test data, not a secret
 
 
-def _read(storage: Storage, bucket: str, key: str, attempts: int) -> tuple[bytes, int]:
+def _read(storage: Storage, bucket: str, key: str) -> tuple[bytes, int]:
     """The object, and how often it was asked for again: as in the SDK's own transfers, a body that breaks off is."""
     again = 0
     while True:
@@ -49,13 +50,13 @@ def _read(storage: Storage, bucket: str, key: str, attempts: int) -> tuple[bytes
             return cast(IO[bytes], answer["Body"]).read(), again
         except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError):
             again += 1
-            if again >= attempts:
+            if again >= ATTEMPTS:
                 raise
 
 
-def attempt(verb: str, bucket: str, key: str, size: int, attempts: int = 1) -> dict[str, object]:
-    """What happened: seconds and digest, or the refusal as the service gave it. One attempt: a refusal is an answer."""
-    settings = Config(retries={"total_max_attempts": attempts}, connect_timeout=5, read_timeout=READ_SECONDS)
+def attempt(verb: str, bucket: str, key: str, size: int) -> dict[str, object]:
+    """What happened: seconds, retries and digest, or the refusal as the service gave it."""
+    settings = Config(retries={"total_max_attempts": ATTEMPTS}, connect_timeout=5, read_timeout=READ_SECONDS)
     storage = cast(Storage, boto3.client("s3", config=settings))  # pyright: ignore[reportUnknownMemberType]
     body = content(size) if verb == "put" else b""
     started = time.monotonic()
@@ -64,7 +65,7 @@ def attempt(verb: str, bucket: str, key: str, size: int, attempts: int = 1) -> d
             answer = storage.put_object(Bucket=bucket, Key=key, Body=body)
             retries = cast(Mapping[str, int], answer["ResponseMetadata"])["RetryAttempts"]
         else:
-            body, retries = _read(storage, bucket, key, attempts)
+            body, retries = _read(storage, bucket, key)
     except ClientError as error:
         return {"ok": False, "error": error.response["Error"]["Code"], "message": error.response["Error"]["Message"]}
     except BotoCoreError as error:
@@ -80,5 +81,5 @@ def attempt(verb: str, bucket: str, key: str, size: int, attempts: int = 1) -> d
 
 
 if __name__ == "__main__":
-    verb, bucket, key, size, *attempts = sys.argv[1:]
-    print(json.dumps(attempt(verb, bucket, key, int(size), *map(int, attempts))))
+    verb, bucket, key, size = sys.argv[1:]
+    print(json.dumps(attempt(verb, bucket, key, int(size))))

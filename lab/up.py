@@ -138,6 +138,7 @@ def _move(client: Client, bucket: str) -> ObjectFacts:
         sha256=str(got["sha256"]),
         put_seconds=round(cast(float, put["seconds"]), 2),
         get_seconds=round(cast(float, got["seconds"]), 2),
+        retries=cast(int, put["retries"]) + cast(int, got["retries"]),
         via=f"{client.interface} to {storage}",
     )
 

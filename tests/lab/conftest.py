@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lab import calls, clients, deploy, life
+from lab import calls, clients, deploy, fail, life
 from lab import up as job
 from lab.clients import Client
 from lab.paths import CONTROL, REPORT
+from lab.remote import LabError
 from tests.checkouts import BOOTED, assert_own_agent, checkout  # noqa: F401  (fixture)
 
 
@@ -61,8 +62,21 @@ def lab() -> Iterator[RunningLab]:
         job.main_job(Console(quiet=True), move_seconds=0.2, conflicts=0.05)
         assert_own_agent(REPORT)
         yield RunningLab(json.loads(REPORT.read_text()), calls.environment())
+    except LabError as failed:
+        failed.add_note(_journals())
+        raise
     finally:
         life.down()
+
+
+def _journals() -> str:
+    """What the agents said last: the lab is gone by the time that somebody reads of the failure."""
+    try:
+        machines = [one.machine for one in fail.gateways()]
+    except LabError as none:
+        return str(none)
+    words = ("journalctl", "-u", "twinlock-agent", "-n", "40", "--no-pager")
+    return "\n".join(calls.run(machine, *words).printed for machine in machines)
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing(lab) -
 @pytest.mark.parametrize(
     ("what", "seconds"),
     [
-        ("hang", 1.5),
+        pytest.param("hang", 1.5, marks=pytest.mark.long),
         ("agent-stop", 2.2),  # shut within 1.2 s, then called
         pytest.param("wireguard-stop", 3.0, marks=pytest.mark.long),
         pytest.param("cut-off-internet", 1.5, marks=pytest.mark.long),
