@@ -49,9 +49,7 @@ def _round(environment: Mapping[str, str], stranger: Client) -> tuple[float, flo
     file.unlink(missing_ok=True)
     public = str(clients.twinlock(enroller, "peer", "keygen", "--out", str(file))["public_key"])
     clients.twinlock(enroller, "peer", "enrol", "prober", "--tenant", TENANT, "--public-key", public)
-    ways = {
-        str(row["way_public_key"]): f"{row['public_address']}:51820" for row in gateways(environment).values()
-    }  # fmt: skip
+    ways = {str(row["way_public_key"]): f"{row['public_address']}:51820" for row in gateways(environment).values()}
     take_key(stranger, file.read_text())
     peer = clients.twinlock(approver, "peer", "approve", "prober", "--tenant", TENANT)
     approved = time.monotonic()

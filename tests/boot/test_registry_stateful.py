@@ -166,7 +166,7 @@ def test_no_life_of_peers_breaks_what_the_registry_promises(new_table):
     run_state_machine_as_test(
         Peers,
         settings=settings(
-            max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck),
+            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck),
             database=None, print_blob=False,
         ),
     )  # fmt: skip

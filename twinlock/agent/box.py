@@ -47,11 +47,7 @@ class Changes:
 
 def diff(want: Desired, have: Have) -> Changes:
     """What is to be done. A live peer that stays as it is appears nowhere."""
-    gone = (
-        key
-        for key, allowed in have.service.items()
-        if key not in want.peers or set(allowed) != set(host_networks(want.prefix6, want.peers[key].address))
-    )
+    gone = (key for key, allowed in have.service.items() if not _is_allowed(want, key, allowed))
     return Changes(
         admit=tuple(sorted(want.served - have.served)),
         cut=tuple(sorted(have.served - want.served)),
@@ -167,6 +163,14 @@ def _after(have: Have, want: Desired, changes: Changes) -> Have:
         reach=want.reach,
         narrow=want.narrow,
     )
+
+
+def _is_allowed(want: Desired, key: str, allowed: tuple[str, ...]) -> bool:
+    """Whether the service serves this peer, with its own addresses, which WireGuard may list in another order."""
+    if key not in want.peers:
+        return False
+    own = host_networks(want.prefix6, want.peers[key].address)
+    return allowed == own or set(allowed) == set(own)
 
 
 def nft_commands(changes: Changes) -> list[Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from twinlock.agent.outside import Outside, Pace
 from twinlock.agent.shared import Shared
@@ -17,7 +18,7 @@ class Reporter:
     def __init__(self, record: GatewayRecord, outside: Outside, shared: Shared) -> None:
         self._record, self._out, self._shared = record, outside, shared
         self._pace = Pace(outside.clock)
-        self._published: tuple[object, ...] = ()
+        self._published: Mapping[str, object] = {}
         self._strays: tuple[Stray, ...] = ()
 
     @property
@@ -30,36 +31,28 @@ class Reporter:
 
     def renew(self) -> None:
         """There is news that the record's own fields do not show."""
-        self._published = ()
+        self._published = {}
 
     def report(self, applied: Mapping[str, int]) -> None:
         """Heartbeat: every few seconds, and at once when there is news. `applied` are the generations in force."""
         state, want = self._shared.state, self._shared.want
         if state is None or want is None:
             return
-        lines = tuple(map(str, self._strays))
-        failing = tuple(sorted(self._shared.failing))
-        news = (
-            applied,
-            state.storage_prefixes,
-            self._shared.serving,
-            lines,
-            failing,
-            len(want.refused),
-            self._shared.phases,
-        )
+        news: dict[str, Any] = {
+            "applied": applied,
+            "storage_prefixes": state.storage_prefixes,
+            "serving": self._shared.serving,
+            "strays": tuple(map(str, self._strays)),
+            "failing": tuple(sorted(self._shared.failing)),
+            "left_out": len(want.refused),
+            "phases": self._shared.phases,
+        }
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return
         self._record = replace(
             self._out.identities.told(self._record),
             heartbeat_at=int(self._out.now()),
-            applied=news[0],
-            storage_prefixes=news[1],
-            serving=news[2],
-            strays=news[3],
-            failing=news[4],
-            left_out=news[5],
-            phases=news[6],
+            **news,
             peers=len(want.peers),
             traffic=None if self._shared.traffic is None else asdict(self._shared.traffic[0]),
             ways=self._shared.fresh,  # no news by itself: clients come and go all the time

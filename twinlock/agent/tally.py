@@ -7,12 +7,13 @@ often the longer it takes. What is read belongs to whoever holds the address: on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Protocol
 
 from twinlock.agent.nft import Counted
-from twinlock.registry.traffic import Traffic, line, piece, pieces
+from twinlock.registry.traffic import Traffic, line, of, piece, pieces
 
-SETS = ("sent", "received", "refused")
+SETS = ("sent", "received", "refused")  # in the order of the fields of Traffic
 _WRITE_SECONDS, _BYTES_PER_SECOND = 2.0, 2048  # so that what is kept costs no more than a few dollars a month
 
 
@@ -41,7 +42,7 @@ class Tally:
         found = {name: counters(name) for name in SETS}
         seen = {address for some in found.values() for address in some}
         for address in seen:
-            now = _traffic(*(found[name].get(address, (0, 0)) for name in SETS))
+            now = of(chain.from_iterable(found[name].get(address, (0, 0)) for name in SETS))
             fresh = now.since(self._last.get(address, Traffic()))
             self._last[address] = now
             holder, before = self._held.get(address, ("", Traffic()))
@@ -60,17 +61,6 @@ class Tally:
         for address, (holder, counted) in sorted(self._held.items()):
             found.setdefault(piece(address), []).append(line(address, holder, counted))
         return {name: tuple(lines) for name, lines in found.items()}
-
-
-def _traffic(sent: Counted, received: Counted, refused: Counted) -> Traffic:
-    return Traffic(
-        sent_packets=sent[0],
-        sent_bytes=sent[1],
-        received_packets=received[0],
-        received_bytes=received[1],
-        refused_packets=refused[0],
-        refused_bytes=refused[1],
-    )
 
 
 class TrafficMemory:

@@ -9,9 +9,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 PREFIX_BITS = 96
+# A gateway asks anew at each change, for as many peers as it can hold.
+_remembered = lru_cache(maxsize=1 << 17)
 
 
-@lru_cache(maxsize=1 << 17)  # as many peers as a gateway can hold
 def address6(prefix6: str, address: str) -> str:
     """`prefix6` as `ipaddress` writes it, ending in /96; `address` is IPv4."""
     return str(IPv6Network(prefix6)[int(IPv4Address(address))])
@@ -23,11 +24,13 @@ def network6(prefix6: str, cidr: str) -> str:
     return f"{address6(prefix6, str(network.network_address))}/{PREFIX_BITS + network.prefixlen}"
 
 
+@_remembered
 def addresses(prefix6: str, address: str) -> tuple[str, ...]:
     """All of a host, IPv4 first. Without a prefix there is but that."""
     return (address, address6(prefix6, address)) if prefix6 else (address,)
 
 
+@_remembered
 def host_networks(prefix6: str, address: str) -> tuple[str, ...]:
     """The same as CIDRs."""
     return tuple(f"{one}/{128 if ':' in one else 32}" for one in addresses(prefix6, address))

@@ -20,14 +20,15 @@ class Traffic:
     refused_bytes: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
-        return _of(a + b for a, b in zip(astuple(self), astuple(other), strict=True))
+        return of(a + b for a, b in zip(astuple(self), astuple(other), strict=True))
 
     def since(self, before: Traffic) -> Traffic:
         """What came after `before`; where a counter is smaller than it was, somebody began it anew."""
-        return _of(a - b if a >= b else a for a, b in zip(astuple(self), astuple(before), strict=True))
+        return of(a - b if a >= b else a for a, b in zip(astuple(self), astuple(before), strict=True))
 
 
-def _of(figures: Iterable[int]) -> Traffic:
+def of(figures: Iterable[int]) -> Traffic:
+    """In the order of the fields."""
     a, b, c, d, e, f = figures
     return Traffic(
         sent_packets=a, sent_bytes=b, received_packets=c, received_bytes=d, refused_packets=e, refused_bytes=f
@@ -52,5 +53,5 @@ def find(lines: Iterable[str], address: str, name: str) -> Traffic | None:
     for one in lines:
         words = one.split(" ")
         if words[:2] == [address, name] and len(words) == 8 and all(map(str.isdecimal, words[2:])):
-            return _of(map(int, words[2:]))
+            return of(map(int, words[2:]))
     return None
