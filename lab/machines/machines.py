@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
@@ -77,7 +78,7 @@ class Machines:
         lay_files(folder / "files", image, self._ca, RESOLVERS / namespace / "resolv.conf")
         console = self._consoles[machine] = Console(folder / "console")
         argv = [str(BOOT), str(image), str(folder / "files"), namespace, str(self._group(machine).path), machine]
-        self._supervisors[machine] = subprocess.Popen(
+        supervisor = self._supervisors[machine] = subprocess.Popen(
             argv,
             stdin=console.slave,
             stdout=console.slave,
@@ -85,6 +86,7 @@ class Machines:
             start_new_session=True,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"},
         )
+        os.setpriority(os.PRIO_PROCESS, supervisor.pid, 0)  # whatever that of its maker is
         console.follow()
 
     def stop(self, machine: str) -> None:

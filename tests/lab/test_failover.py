@@ -14,6 +14,7 @@ import pytest
 
 from lab import calls, fail
 from lab.clients import Client
+from tests.within import within
 
 
 @pytest.fixture
@@ -43,8 +44,10 @@ def test_a_crash_costs_a_client_less_than_a_second_and_its_upload_nothing(lab) -
     detection = int(fields["TWINLOCK_DETECTION_MS"])
     assert 0 < detection < 1500, fields
     assert int(fields["TWINLOCK_LEASE_MS"]) + int(fields["TWINLOCK_CALLS_MS"]) < 1500, fields
+    # The registry hears of it with a heartbeat; until then it knows of an older one.
+    within(10, lambda: lab.twinlock("status")["last_takeover"].get("detection_ms") == detection, "status tells of it")
     told = lab.twinlock("status")["last_takeover"]
-    assert (told["slot"], told["switch"], told["detection_ms"]) == (taker.slot, 0, detection)
+    assert (told["slot"], told["switch"]) == (taker.slot, 0)
     assert 0 <= told["answers_ms"] < 3000, told
 
 
