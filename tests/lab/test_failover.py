@@ -188,3 +188,35 @@ def test_a_switch_and_back_is_not_noticed(lab, ada: Client) -> None:
         print(f"switch: {watch.seen.longest_gap(at)[0]:.3f} s")
         assert watch.seen.longest_gap(at)[0] < 0.5
         assert fail.serving(fail.gateways()) != before
+
+
+def _burn(machine: str) -> None:
+    """Four loops for each CPU, of a service of their own."""
+    loop = "for i in $(seq $((4 * $(nproc)))); do (while :; do :; done) & done; wait"
+    assert calls.run(machine, "systemd-run", "--unit=burn", "sh", "-c", loop).code == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("steady")
+def test_two_minutes_of_full_cpu_load_without_a_fault_change_no_role(ada: Client) -> None:
+    before = {one.slot: one.machine for one in fail.gateways()}
+    serving, at = fail.serving(fail.gateways()), time.time()
+    try:
+        for machine in before.values():
+            _burn(machine)
+        with fail.watched(ada, 120) as watch:
+            pass
+        for machine in before.values():
+            assert calls.run(machine, "systemctl", "is-active", "burn").printed.strip() == "active"
+    finally:
+        for machine in before.values():
+            calls.run(machine, "systemctl", "stop", "burn")
+    for slot, machine in before.items():
+        journal = calls.run(machine, "journalctl", "--unit=twinlock-agent", f"--since=@{int(at)}").printed
+        assert "serving shard" not in journal, (slot, journal)
+        assert "let go" not in journal, (slot, journal)
+        listed = calls.run(machine, "ps", "-eo", "cls,args").printed.splitlines()
+        assert any(line.split()[0] == "RR" and "keepalived" in line for line in listed), listed
+    assert fail.serving(fail.gateways()) == serving
+    print(f"loaded: {watch.seen.longest_gap(at)[0]:.3f} s")
