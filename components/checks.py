@@ -17,7 +17,8 @@ from twinlock.registry.policies import AUTO_TENANTS_LIMIT
 SUBNET_BITS = 4
 # The first addresses of the tunnel's range are the gateways': the service's own, and room for more.
 GATEWAY_BLOCK_PREFIX = 28
-# AWS, "Amazon VPC quotas": 60 rules a direction of a security group; six are the environment's own, 20 the clients'.
+# AWS, "Amazon VPC quotas": 60 rules a direction of a security group; six are the environment's own (the one to the
+# internet is the sixth), 20 the clients'.
 SERVICES_LIMIT = 34
 # AWS, "Bucket naming rules": 3 to 63 characters; "twinlock-ENV-NAME-" and eight of a random suffix.
 BUCKET_LIMIT = 63
@@ -65,6 +66,7 @@ def across(parts: Parts) -> Iterator[Problem]:
         yield from _tenants(tenants)
         if tunnel is not None:
             yield from _tenants_in_tunnel(tenants, tunnel.range)
+            yield from _full_tunnels(tenants, tunnel)
         if storage is not None:
             yield from _tenants_buckets(tenants, storage)
             yield from _parts(tenants, storage)
@@ -148,8 +150,9 @@ def _destinations(key: str, tenant: Tenant) -> Iterator[Problem]:
     names = [service.name for service in tenant.services]
     if len(set(names)) < len(names):
         yield _problem(f"{key}.services", names, "names a service twice", "name each service once")
-    if "storage" in names:
-        yield _problem(f"{key}.services", "storage", "is the name of the storage itself", "choose another name")
+    for name, meaning in (("storage", "the storage"), ("internet", "the internet")):
+        if name in names:
+            yield _problem(f"{key}.services", name, f"is the name of {meaning} itself", "choose another name")
 
 
 def _tenants_in_tunnel(tenants: Mapping[str, Tenant], tunnel_range: IPv4Network) -> Iterator[Problem]:
@@ -164,6 +167,13 @@ def _tenants_in_tunnel(tenants: Mapping[str, Tenant], tunnel_range: IPv4Network)
             yield _problem(key, tenant.range, f"holds the gateways' own addresses ({reserved})", "choose a later part")
         for place, cidr in _reached(name, tenant):
             yield from _apart(("twinlock:tunnel.range", tunnel_range), (place, cidr), "name what is outside the tunnel")
+
+
+def _full_tunnels(tenants: Mapping[str, Tenant], tunnel: Tunnel) -> Iterator[Problem]:
+    for name, tenant in tenants.items():
+        if tenant.internet and not tunnel.ipv6:
+            rule = "would have clients wait for IPv6: only where the tunnel has it, gateways can say that there is none"
+            yield _problem(f"twinlock:tenants.{name}.internet", "true", rule, "set twinlock:tunnel.ipv6 to true")
 
 
 def _reached(name: str, tenant: Tenant) -> Iterator[tuple[str, IPv4Network]]:

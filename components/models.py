@@ -139,6 +139,10 @@ class Tenant(Model):
     approval: Literal["manual", "auto"] = Field(default="manual", description="manual or auto")
     approvers: int = Field(default=1, ge=1, le=5, description="1 to 5 people beside the one who enrols")
     storage: bool = Field(default=True, description="true or false: may reach the buckets")
+    internet: bool = Field(
+        default=False,
+        description="true or false: peers may send all of their traffic through the gateways (`peer config --full`)",
+    )
     preshared_keys: bool = Field(
         default=False, description="true or false: each new key of a peer has a pre-shared key beside it"
     )

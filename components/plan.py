@@ -171,6 +171,9 @@ def _apis(settings: Settings) -> Iterator[FilterRule]:
 def _destinations(settings: Settings) -> Iterator[FilterRule]:
     """What tenants were given beside storage: each destination once, however many tenants share it."""
     tenants = settings.tenants.values()
+    if any(tenant.internet for tenant in tenants):
+        # A group can't say "but not there": what is private, nftables on the box keeps back.
+        yield _rule("internet-out", "out", "any", None, ANYWHERE, "internet of a tenant")
     services = {(item.cidr, item.port, item.protocol): item for tenant in tenants for item in tenant.services}
     for _, item in sorted(services.items(), key=lambda entry: entry[0]):
         name = f"service-out-{_label(item.cidr)}-{item.protocol}-{item.port}"

@@ -21,7 +21,13 @@ LIMIT_BYTES = 16 * 1024
 SIDE_MARK = 7462
 _COPY_MARK = 7463
 # Metadata services, and what is no host's address; the environment's own ranges are added.
-_NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
+NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
+# What is no part of the internet: whoever may reach that reaches none of these by it. It holds every range that a
+# network of the environment may have (components/checks.py).
+PRIVATE = (
+    "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15",
+    "198.51.100.0/24", "203.0.113.0/24",
+)  # fmt: skip
 STOCK_PACKAGES = tuple((Path(__file__).parent / "stock-packages").read_text().split())
 _STOCK = "package_update: false"  # cloud-init tries once; twinlock-packages.service until it goes through
 # Debian's list of what runs before a machine counts as being on the network, and in it the scripts that otherwise run
@@ -76,7 +82,7 @@ def probe_address(boot: GatewayBoot) -> str:
 def render_firewall(boot: GatewayBoot) -> str:
     """The nftables file of a gateway: complete, with the agent's sets empty."""
     twins = tuple(twin.private_address for twin in boot.twins)
-    never = {*_NEVER, boot.tunnel_range, boot.private_address, boot.public_address, *twins}
+    never = {*NEVER, boot.tunnel_range, boot.private_address, boot.public_address, *twins}
     return (
         _templates()
         .get_template("files/gateway.nft.j2")
@@ -93,6 +99,7 @@ def render_firewall(boot: GatewayBoot) -> str:
             probe_address=probe_address(boot),
             twins=", ".join(twins or (boot.private_address,)),
             never4=", ".join(str(network) for network in sorted(ip_network(cidr) for cidr in never)),
+            private4=", ".join(PRIVATE),
             never6=", ".join(filter(None, (PAIR_RANGE, boot.prefix6))),
             echo6=_echo6(boot),
             mirror=_MIRROR if boot.stock_image else "# closed: the packages are in the image",

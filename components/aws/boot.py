@@ -131,6 +131,7 @@ def _tenant(name: str, tenant: TenantSettings, plan: Plan) -> Tenant:
             for slot in plan.slots
             if name in slot.sources
         ),
+        internet=tenant.internet,
         preshared_keys=tenant.preshared_keys,
         max_key_age=None if tenant.max_key_age is None else int(tenant.max_key_age.removesuffix("d")) * 86_400,
     )

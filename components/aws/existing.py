@@ -20,6 +20,7 @@ from pulumi_aws.s3.get_bucket_policy import get_bucket_policy
 from components.aws.permissions import OWN_SIDS
 from components.errors import Problem, SettingsError
 from components.models import Settings
+from userdata.render import PRIVATE
 
 Foreign = Mapping[str, object]  # a statement that somebody else wrote
 Found = TypeVar("Found")
@@ -73,6 +74,12 @@ def _internet_gateway(vpc_id: str) -> str:
 def _fits(settings: Settings, vpc: GetVpcResult) -> Iterator[Problem]:
     cidr, tunnel, key = settings.network.cidr, settings.tunnel.range, "twinlock:network.vpc_id"
     blocks = [IPv4Network(each.cidr_block) for each in vpc.cidr_block_associations]
+    public = [block for block in blocks if not any(block.subnet_of(IPv4Network(one)) for one in PRIVATE)]
+    if public and any(tenant.internet for tenant in settings.tenants.values()):
+        rule = f"has {', '.join(map(str, public))}, which a tenant that reaches the internet would reach with it"
+        yield Problem(
+            key=key, value=str(settings.network.vpc_id), rule=rule, mend="choose a network of private addresses alone"
+        )
     if not any(cidr.subnet_of(block) for block in blocks):
         rule = f"is no part of {vpc.id} ({', '.join(map(str, blocks))})"
         yield Problem(

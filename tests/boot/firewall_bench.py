@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -21,6 +22,7 @@ from userdata.render import render_firewall
 PORT = 51820
 PEER, OTHER, UNSERVED, INSIDE = "10.100.1.2", "10.100.2.2", "10.100.1.99", "10.100.0.1"
 GATEWAY, TWIN, STRANGER, SERVICE, STORAGE = "10.0.1.10", "10.0.2.10", "10.9.9.9", "10.50.0.5", "52.218.0.7"
+OUTSIDE, CGNAT, LAN = "151.101.1.9", "100.64.9.9", "192.168.9.9"
 WAYFARER, METADATA = "10.77.0.2", "169.254.169.254"
 GATEWAY6, OUT6, FAR6 = "2001:db8:1::10", "2001:db8:1::1", "2001:db8:5::5"
 PREFIX6 = "fd12:3456:789a::/96"
@@ -39,6 +41,7 @@ add element inet twinlock storage {{ 52.218.0.0/17 }}
 add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . tcp . 5432 }}
 add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . udp . {PORT} }}
 """
+INTERNET = "add element inet twinlock internet_tenants { 10.100.1.0/24 }\n"
 TOO_MUCH = "add element inet twinlock networks { 10.100.0.0/16 . 0.0.0.0/0 }\n"
 COUNTED = (
     """table inet counted { chain in { type filter hook input priority -400; udp dport 9999 counter accept; }; }"""
@@ -103,6 +106,25 @@ class Bench:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert "1 packets transmitted" in done.stdout, done.stderr
         return done.returncode == 0
+
+    def hears(self, where: str, address: str, kind: socket.SocketKind, source: str) -> str:
+        """What a peer that sends there is told at once: an error's name, or "nothing"."""
+
+        def ask() -> str:
+            with socket.socket(socket.AF_INET6, kind) as made:
+                made.settimeout(0.4)
+                made.bind((source, 0))
+                try:
+                    made.connect((address, 443))
+                    made.send(b"hello")
+                    made.recv(1)
+                except TimeoutError:
+                    return "nothing"
+                except OSError as exc:
+                    return errno.errorcode[exc.errno or 0]
+            return "an answer"
+
+        return inside(where, ask)
 
     def listen(self, where: str, port: int) -> None:
         def make() -> socket.socket:
@@ -173,7 +195,7 @@ class Bench:
         self.cable(gateway, "ens5", out, "net")
         self.ip(gateway, f"addr add {GATEWAY}/24 dev ens5", f"-6 addr add {GATEWAY6}/64 dev ens5 nodad")
         self.ip(out, "addr add 10.0.1.1/24 dev net", f"-6 addr add {OUT6}/64 dev net nodad")
-        for address in (SERVICE, STORAGE, METADATA, TWIN, STRANGER, PEER):
+        for address in (SERVICE, STORAGE, METADATA, TWIN, STRANGER, PEER, OUTSIDE, CGNAT, LAN):
             self.ip(out, f"addr add {address}/32 dev lo")
         self.ip(out, f"-6 addr add {METADATA6}/128 dev lo nodad", f"-6 addr add {FAR6}/128 dev lo nodad")
         self.ip(out, f"-6 route add {PREFIX6} via {GATEWAY6}")

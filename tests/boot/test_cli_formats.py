@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +117,61 @@ def test_show_says_what_of_a_file_has_aged(cloud, key):
         cloud.registry.put_gateway(gateway_record(slot, storage_prefixes=("52.218.0.0/17", "16.12.18.0/23")))
     assert facts(*words)["aged"] == ["lacks AllowedIPs 16.12.18.0/23", "still has AllowedIPs 3.5.64.0/21"]
     assert run("peer", "show", "laptop", "-t", "red", "--file", "none.conf").exit_code == 3
+
+
+@pytest.fixture
+def everywhere(cloud, dynamodb, registry_table, key) -> Callable[[bool], None]:
+    """Says whether tenants auto and red reach the internet."""
+
+    def say(internet: bool) -> None:
+        tenants = tuple(replace(one, internet=internet and one.name in ("auto", "red")) for one in definition().tenants)
+        held = replace(definition(), prefix6="fd12:3456:789a::/96", tenants=tenants)
+        write_definition(dynamodb, registry_table, held)
+
+    say(True)
+    return say
+
+
+def test_a_full_tunnel_is_for_tenants_that_reach_the_internet_and_comes_with_a_warning(everywhere):
+    made = config("--full", "--json")
+    assert made.exit_code == 0 and "all of this device's traffic will go by the gateways" in made.stderr
+    assert json.loads(made.stdout)["allowed"] == ["0.0.0.0/0", "::/0"]
+    text = config("--full").stdout
+    assert text.count("AllowedIPs") == 1 and "AllowedIPs = 0.0.0.0/0, ::/0\n" in text
+    assert "0.0.0.0/0" not in config().stdout and config().stderr == ""
+    everywhere(False)
+    refused = config("--full")
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "does not reach the internet" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_peer_that_is_kept_from_the_internet_gets_no_full_tunnel(everywhere):
+    for name, reach in (("tv", "internet"), ("pc", "nfs")):
+        facts("peer", "enrol", name, "-t", "red", "-k", public_key(name), "--reach", reach)
+    assert facts("peer", "config", "tv", "-t", "red", "--full")["allowed"] == ["0.0.0.0/0", "::/0"]
+    refused = run("peer", "config", "pc", "-t", "red", "--full")
+    assert (refused.exit_code, refused.stdout) == (3, "") and "reaches nfs alone" in refused.stderr
+
+
+def test_a_file_for_all_traffic_is_right_as_long_as_its_tenant_may_have_it(everywhere):
+    Path("all.conf").write_text(config("--full").stdout)
+    words = ("peer", "show", "job", "-t", "auto", "--file", "all.conf")
+    assert facts(*words)["aged"] == []
+    everywhere(False)
+    assert {"still has AllowedIPs 0.0.0.0/0", "still has AllowedIPs ::/0"} <= set(facts(*words)["aged"])
+
+
+def test_a_full_tunnel_keeps_wireguards_own_packets_out_of_it_in_each_form(everywhere, tmp_path):
+    keyfile = with_key("networkmanager", "--full").stdout
+    assert "allowed-ips=0.0.0.0/0;::/0;" in keyfile
+    assert "ip4-auto-default-route=1\nip6-auto-default-route=1\n" in keyfile
+    folder = tmp_path / "networkd"
+    folder.mkdir()
+    assert with_key("networkd", "--full", "--out", str(folder)).exit_code == 0
+    netdev, network = ((folder / f"tl-lab.{kind}").read_text() for kind in ("netdev", "network"))
+    assert "RouteTable=51820\nFirewallMark=51820\n" in netdev and "RouteTable=main" not in netdev
+    assert network.count("[RoutingPolicyRule]") == 2 and "FirewallMark=51820\nInvertRule=yes" in network
+    assert parsed_by_networkd(folder) == ""
 
 
 def test_the_file_of_a_narrowed_peer_routes_what_it_reaches_alone(cloud):

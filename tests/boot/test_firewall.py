@@ -17,7 +17,7 @@ from lab.fabric.kernel import inside, inside_run
 from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
 from twinlock.agent.box import Changes, nft_commands
-from twinlock.agent.desired import Narrow
+from twinlock.agent.desired import Narrow, Reach
 from twinlock.agent.nft import Nft
 from twinlock.agent.tally import SETS
 
@@ -29,6 +29,8 @@ OPEN6 = """
 add rule inet twinlock from_tunnel meta nfproto ipv6 accept
 add rule inet twinlock forward meta nfproto ipv6 ct state established accept
 """
+# What answers a peer that there is no IPv6, and with that keeps it in as well.
+NO_WAY6 = ("ip6 saddr @served6 fib daddr type != local jump nowhere", "ip6 saddr ::1 accept")
 FORWARD = "chain forward { type filter hook forward priority filter; policy drop;"
 INPUT = "chain input { type filter hook input priority filter; policy drop;"
 OUTPUT = "chain output { type filter hook output priority filter; policy drop;"
@@ -149,12 +151,39 @@ STOPPED = (
     Stopped(
         "root on the gateway to another port", lambda b: b.opens(b.gateway, fw.STRANGER, 5432), (_accepting(OUTPUT),)
     ),
+    *(
+        Stopped(
+            f"a peer that reaches the internet to {name}", lambda b, to=to: b.opens(b.peer, to, 443),
+            (("ip daddr @private4 goto refuse", ""),), too_much=False, more=fw.INTERNET,
+        )
+        for name, to in (("a private network", fw.STRANGER), ("a home's", fw.LAN), ("a provider's", fw.CGNAT))
+    ),
+    Stopped(
+        "a peer that reaches the internet to the metadata service", lambda b: b.opens(b.peer, fw.METADATA, 80),
+        (("ip daddr @never4 goto refuse", ""),), too_much=False, more=fw.INTERNET,
+    ),
+    Stopped(
+        "a peer that reaches the internet to the twin", lambda b: b.opens(b.peer, fw.TWIN, 443),
+        (("ip daddr @never4 goto refuse", ""), ("ip daddr @private4 goto refuse", "")),
+        too_much=False, more=fw.INTERNET,
+    ),
+    Stopped(
+        "a peer that reaches the internet to the storage's other ports", lambda b: b.opens(b.peer, fw.STORAGE, 80),
+        (("ip daddr @storage goto refuse", ""),), too_much=False, more=fw.INTERNET,
+    ),
+    Stopped(
+        "a tenant without the internet that routes it all the same", lambda b: b.opens(b.other, fw.OUTSIDE, 443),
+        (
+            ("ip saddr @internet_tenants jump to_internet", "jump to_internet"),
+            ("ip saddr != @internet_tenants goto refuse", ""),
+        ), too_much=False, more=fw.INTERNET,
+    ),
     Stopped("IPv6 from a tunnel", lambda b: b.opens(b.peer, fw.FAR6, 443), (_accepting(FORWARD),)),
     Stopped(
         "a peer to another peer by IPv6", lambda b: b.opens(b.peer, fw.OTHER6, 443, source=fw.PEER6),
         (
             ("ip6 daddr @never6 goto refuse", ""),
-            (f'iifname "wg-service*" oifname != {ELSEWHERE} jump', 'iifname "wg-service*" jump'),
+            (f'iifname "wg-service*" oifname != {ELSEWHERE} jump', 'iifname "wg-service*" jump'), NO_WAY6,
         ), more=OPEN6,
     ),
     Stopped(
@@ -191,6 +220,28 @@ def test_what_the_registry_gave_gets_through(bench: Bench) -> None:
     assert bench.opens(bench.gateway, fw.METADATA, 80)
 
 
+def test_a_peer_that_reaches_the_internet_does_from_the_gateways_address(bench: Bench) -> None:
+    bench.load(too_much=False, more=fw.INTERNET)
+    assert bench.opens(bench.peer, fw.OUTSIDE, 443) and bench.opens(bench.peer, fw.OUTSIDE, 22)
+    assert bench.opens(bench.peer, fw.STORAGE, 443) and bench.opens(bench.peer, fw.SERVICE, 5432)
+    bench.load(("    masquerade", ""), too_much=False, more=fw.INTERNET)
+    assert not bench.opens(bench.peer, fw.OUTSIDE, 443)
+    bench.load(too_much=False)
+    assert not bench.opens(bench.peer, fw.OUTSIDE, 443), "and nobody does before the registry says so"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_peer_hears_at_once_that_there_is_no_ipv6(bench: Bench, told: bool) -> None:
+    """TCP and the rest, with forwarding off as on a gateway; without the protection it hears nothing."""
+    bench.load(*(() if told else (NO_WAY6,)), too_much=False)
+    inside_run(bench.gateway, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=0"])
+    try:
+        for kind, error in ((socket.SOCK_STREAM, "ECONNREFUSED"), (socket.SOCK_DGRAM, "EACCES")):
+            assert bench.hears(bench.peer, fw.FAR6, kind, fw.PEER6) == (error if told else "nothing")
+    finally:
+        inside_run(bench.gateway, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
+
+
 def test_the_gateway_answers_a_served_peer_by_ipv6_and_nobody_where_the_tunnel_has_none(bench: Bench) -> None:
     bench.load(too_much=False)
     assert bench.pings(bench.peer, fw.INSIDE6, fw.PEER6)
@@ -205,7 +256,11 @@ def test_a_narrowed_peer_reaches_what_it_was_given_alone_whatever_it_routes(benc
     bench.load(*(() if protected else (("ip saddr @narrow jump narrowed", ""),)), too_much=False)
     nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
     service = Narrow(
-        address=fw.PEER, storage=False, networks=(), services=((f"{fw.PEER}/32", f"{fw.SERVICE}/32", "tcp", 5432),)
+        address=fw.PEER,
+        storage=False,
+        internet=False,
+        networks=(),
+        services=((f"{fw.PEER}/32", f"{fw.SERVICE}/32", "tcp", 5432),),
     )
     nft.transaction(nft_commands(Changes(narrow_flush=True, narrow_add=(service,))))
     assert bench.opens(bench.peer, fw.SERVICE, 5432)
@@ -216,6 +271,22 @@ def test_a_narrowed_peer_reaches_what_it_was_given_alone_whatever_it_routes(benc
     assert bench.opens(bench.peer, fw.SERVICE, 5432) is not protected
     nft.transaction(nft_commands(Changes(narrow_remove=(storage,))))
     assert bench.opens(bench.peer, fw.STORAGE, 443) and bench.opens(bench.peer, fw.SERVICE, 5432)
+
+
+def test_a_narrowed_peer_reaches_the_internet_where_it_and_its_tenant_do(bench: Bench) -> None:
+    bench.load(too_much=False, more=fw.INTERNET)
+    nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
+    one = Narrow(address=fw.PEER, storage=True, internet=False, networks=(), services=())
+    nft.transaction(nft_commands(Changes(narrow_flush=True, narrow_add=(one,))))
+    assert bench.opens(bench.peer, fw.STORAGE, 443) and not bench.opens(bench.peer, fw.OUTSIDE, 443)
+    wide = replace(one, internet=True)
+    nft.transaction(nft_commands(Changes(narrow_remove=(one,), narrow_add=(wide,))))
+    assert bench.opens(bench.peer, fw.OUTSIDE, 443) and not bench.opens(bench.peer, fw.LAN, 443)
+    nft.transaction(nft_commands(Changes(reach=Reach(storage=("52.218.0.0/17",)))))
+    assert not bench.opens(bench.peer, fw.OUTSIDE, 443), "its tenant lost it"
+    given = Reach(storage=("52.218.0.0/17",), internet_tenants=("10.100.1.0/24",))
+    nft.transaction(nft_commands(Changes(reach=given)))
+    assert bench.opens(bench.peer, fw.OUTSIDE, 443), "and the agent's words give it back"
 
 
 def _counters(bench: Bench) -> dict[str, dict[str, tuple[int, int]]]:

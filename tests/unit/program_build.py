@@ -32,7 +32,7 @@ CONFIG: dict[str, object] = {
 }
 
 
-VPC, CROSSING = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210"
+VPC, CROSSING, PUBLIC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210", "vpc-0fedcba9876543211"
 
 
 def _network(*blocks: str) -> dict:
@@ -46,14 +46,17 @@ LOOKUPS: dict[str, dict[str, dict]] = {
     "aws:ec2/getVpc:getVpc": {
         VPC: _network("10.20.0.0/16"),
         CROSSING: _network("10.20.0.0/16", "10.90.128.0/17"),
+        PUBLIC: _network("10.20.0.0/16", "15.200.0.0/16"),
     },
     "aws:ec2/getInternetGateway:getInternetGateway": {
         VPC: {"internetGatewayId": "igw-existing"},
         CROSSING: {"internetGatewayId": "igw-existing"},
+        PUBLIC: {"internetGatewayId": "igw-existing"},
     },
     "aws:ec2/getSubnets:getSubnets": {
         VPC: {"ids": ["subnet-taken", "subnet-own"]},
         CROSSING: {"ids": []},
+        PUBLIC: {"ids": []},
     },
     "aws:ec2/getSubnet:getSubnet": {
         "subnet-taken": {"cidrBlock": "10.20.64.0/24", "tags": {}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -259,3 +260,12 @@ def test_a_narrowed_peer_is_narrow_before_its_packets_pass_and_the_others_cost_n
     box.reconcile(desired(state(peer("bob", BOB, "10.100.1.2", reach=("storage",))), NOW, "a"))
     assert _of(machine.transactions, "narrow") == [("delete", ["10.100.1.1"])]
     assert _of(machine.transactions, "narrow_services") == [("delete", [service])]
+
+
+def test_a_tenant_reaches_the_internet_as_soon_as_the_storage_is_known_which_is_no_part_of_it():
+    plain = state()
+    tenants = tuple(replace(one, internet=one.range == "10.100.2.0/24") for one in plain.definition.tenants)
+    wide = replace(plain, definition=replace(plain.definition, tenants=tenants))
+    assert desired(plain, NOW, "a").reach.internet_tenants == ()
+    assert desired(wide, NOW, "a").reach.internet_tenants == ("10.100.2.0/24",)
+    assert desired(replace(wide, storage_prefixes=()), NOW, "a").reach.internet_tenants == ()

@@ -95,12 +95,26 @@ def test_a_service_that_two_tenants_share_is_one_rule():
 def test_what_the_settings_allow_at_most_fits_into_one_security_group():
     """AWS, "Amazon VPC quotas": 60 rules a direction; a prefix list of S3's or DynamoDB's weighs one."""
     clients = [f"203.0.113.{number}/32" for number in range(20)]
-    red = {"range": "10.90.16.0/20", "cidrs": [f"10.50.{number}.0/24" for number in range(SERVICES_LIMIT)]}
-    made = planned(tunnel={"client_ranges": clients}, tenants={"red": red}, network={"interface_endpoints": True})
+    cidrs = [f"10.50.{number}.0/24" for number in range(SERVICES_LIMIT)]
+    red = {"range": "10.90.16.0/20", "cidrs": cidrs, "internet": True}
+    made = planned(
+        tunnel={"client_ranges": clients, "ipv6": True}, tenants={"red": red}, network={"interface_endpoints": True},
+        gateway={"stock_image": True},
+    )  # fmt: skip
     for direction in ("in", "out"):
         assert sum(rule.direction == direction for rule in made.rules) <= 60
     with pytest.raises(SettingsError, match="35 destinations"):
-        planned(tenants={"red": {**red, "cidrs": [*red["cidrs"], "10.51.0.0/24"]}})
+        planned(tunnel={"ipv6": True}, tenants={"red": {**red, "cidrs": [*cidrs, "10.51.0.0/24"]}})
+
+
+def test_gateways_reach_everything_only_where_a_tenant_reaches_the_internet():
+    def wide(**red: object) -> list[str]:
+        tenants = {"red": {"range": "10.90.16.0/20", **red}}
+        made = planned(tunnel={"ipv6": True}, tenants=tenants, network={"interface_endpoints": True},
+                       gateway={"stock_image": False})  # fmt: skip
+        return [f"{rule.direction} {rule.name}" for rule in made.rules if rule.other == "0.0.0.0/0"]
+
+    assert (wide(), wide(internet=False), wide(internet=True)) == ([], [], ["out internet-out"])
 
 
 def test_names_of_rules_are_unique():

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from tests.unit.program_build import ACCOUNT, CROSSING, RED, VPC, Made, Recording, build, changed, document
+from tests.unit.program_build import ACCOUNT, CROSSING, PUBLIC, RED, VPC, Made, Recording, build, changed, document
 from twinlock.registry import keys
 
 # A WireGuard or PEM private key, wherever it may hide.
@@ -417,6 +417,7 @@ def test_in_an_existing_network_only_subnets_and_routes_are_made():
         ({"cidr": "10.30.0.0/20"}, {}, "twinlock:network.cidr = 10.30.0.0/20: is no part of"),
         ({"cidr": "10.20.64.0/20"}, {}, "twinlock:network.cidr = 10.20.64.0/20: holds subnet-taken (10.20.64.0/24)"),
         ({"cidr": "10.20.0.0/20", "vpc_id": CROSSING}, {}, "twinlock:tunnel.range = 10.90.0.0/16: overlaps"),
+        ({"vpc_id": PUBLIC}, {}, f"twinlock:network.vpc_id = {PUBLIC}: has 15.200.0.0/16, which a tenant that reaches"),
         ({"vpc_id": "vpc-00000000"}, {}, "twinlock:network.vpc_id = vpc-00000000: can't be looked up"),
     ],
 )
@@ -424,9 +425,14 @@ def test_what_does_not_fit_an_existing_network_is_told_before_the_first_resource
     from components.errors import SettingsError
 
     with pytest.raises(SettingsError) as error:
-        build(changed(network={"vpc_id": VPC, **network}, tunnel=tunnel))
+        red = {"range": "10.90.16.0/20", "internet": True}
+        build(changed(network={"vpc_id": VPC, **network}, tunnel={"ipv6": True, **tunnel}, tenants={"red": red}))
     assert told in str(error.value)
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_network_with_public_ranges_will_do_where_nobody_reaches_the_internet():
+    assert build(changed(network={"vpc_id": PUBLIC, "cidr": "10.20.0.0/20"})).made
 
 
 def test_an_existing_bucket_gets_the_refusals_beside_its_own_statements_and_keeps_the_rest():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,15 @@ def test_one_for_which_something_is_named_reaches_that_alone():
     seen = narrowed(RED, ("nfs",))
     assert (seen.storage, [one.name for one in seen.services], seen.cidrs) == (False, ["nfs"], ())
     assert narrowed(RED, ("storage",)).storage and narrowed(RED, ("10.80.64.0/20",)).cidrs == ("10.80.64.0/20",)
+
+
+def test_the_internet_is_reached_where_the_tenant_does_and_the_peer_is_not_kept_from_it():
+    wide = replace(RED, internet=True)
+    assert narrowed(wide, None).internet and narrowed(wide, ("internet",)).internet
+    assert not narrowed(wide, ("storage",)).internet and not narrowed(RED, ("internet",)).internet
+    check_reach(wide, ("internet",))
+    with pytest.raises(Refused, match="does not reach internet"):
+        check_reach(RED, ("internet",))
 
 
 @given(st.lists(st.sampled_from([*names(RED), "db", "0.0.0.0/0", "STORAGE", ""])))

@@ -182,7 +182,11 @@ def test_an_older_programs_definition_is_read_as_it_meant_it():
 
 def test_each_field_that_was_added_has_a_default_and_a_minor_version():
     """A field more, without a word here: older gateways would stop following. Add it, and 1 to MINOR."""
-    added = {1: {"Definition.key", "Tenant.preshared_keys", "Tenant.max_key_age"}, 2: {"Definition.prefix6"}}
+    added = {
+        1: {"Definition.key", "Tenant.preshared_keys", "Tenant.max_key_age"},
+        2: {"Definition.prefix6"},
+        3: {"Tenant.internet"},
+    }
     parts = (Definition, Tenant, Service, Slot, Source)
     fields = {f"{part.__name__}.{field.name}": field for part in parts for field in dataclasses.fields(part)}
     later = {name for name, field in fields.items() if field.default is not dataclasses.MISSING}

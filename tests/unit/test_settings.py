@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from components.errors import SettingsError
 from components.settings import OBJECTS, parse
 from tests.unit.program_build import CONFIG, changed
+from userdata.render import NEVER, PRIVATE
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,3 +196,21 @@ def test_any_part_of_the_tunnel_beyond_the_gateways_own_is_taken(data: st.DataOb
     assume(offset > 0)
     config = {**changed(tunnel={"range": tunnel}), "tenants": {"red": {"range": str(part)}}}
     assert parse(config).tenants["red"].range == part
+
+
+def test_a_full_tunnel_needs_the_tunnels_ipv6_and_is_off_by_default():
+    red = {"range": "10.90.16.0/20", "internet": True}
+    found = mistakes(changed(tenants={"red": red}, tunnel={"ipv6": False}))
+    assert set(found) == {"twinlock:tenants.red.internet"}
+    assert "set twinlock:tunnel.ipv6 to true" in found["twinlock:tenants.red.internet"]
+    settings = parse(changed(tenants={"red": red, "blue": {"range": "10.90.64.0/20"}}, tunnel={"ipv6": True}))
+    assert (settings.tenants["red"].internet, settings.tenants["blue"].internet) == (True, False)
+
+
+SPECIAL = st.sampled_from([*PRIVATE, *NEVER]).flatmap(lambda cidr: st.ip_addresses(network=cidr))
+
+
+@given(st.one_of(st.ip_addresses(v=4), SPECIAL))
+def test_no_network_that_an_environment_may_have_is_part_of_the_internet(address: IPv4Address):
+    assume(address.is_private or address in IPv4Network("100.64.0.0/10"))
+    assert any(address in IPv4Network(cidr) for cidr in (*PRIVATE, *NEVER))

@@ -193,6 +193,7 @@ def _narrow_elements(some: Sequence[Narrow]) -> dict[str, list[Json]]:
     return {
         "narrow": [one.address for one in some],
         "narrow_storage": [one.address for one in some if one.storage],
+        "narrow_internet": [one.address for one in some if one.internet],
         "narrow_services": [_service(row) for one in some for row in one.services],
         "narrow_networks": [_network(row) for one in some for row in one.networks],
     }
@@ -210,6 +211,7 @@ def _network(row: tuple[str, str]) -> Json:
 def _reach_commands(reach: Reach) -> list[Json]:
     wanted: dict[str, list[Json]] = {
         "storage_tenants": [prefix(cidr) for cidr in reach.storage_tenants],
+        "internet_tenants": [prefix(cidr) for cidr in reach.internet_tenants],
         "storage": [prefix(cidr) for cidr in reach.storage],
         "services": list(map(_service, reach.services)),
         "networks": list(map(_network, reach.networks)),

@@ -26,6 +26,7 @@ class Reach:
     """Who may reach what: networks from `ipaddress`, sorted, none inside another of the same kind."""
 
     storage_tenants: tuple[str, ...] = ()
+    internet_tenants: tuple[str, ...] = ()
     storage: tuple[str, ...] = ()
     services: tuple[tuple[str, str, str, int], ...] = ()  # tenant's range, destination, protocol, port
     networks: tuple[tuple[str, str], ...] = ()  # tenant's range, destination
@@ -39,6 +40,7 @@ class Narrow:
 
     address: str
     storage: bool
+    internet: bool
     services: tuple[tuple[str, str, str, int], ...]
     networks: tuple[tuple[str, str], ...]
 
@@ -240,9 +242,12 @@ def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) ->
     tenants = definition.tenants
     probe = f"{probe_address(definition.gateway_address)}/32"
     own = [(tenant, source) for tenant in tenants for source in tenant.sources if source.slot == slot]
+    storage = _collapsed(prefix for prefix in storage_prefixes if ":" not in prefix)
     return Reach(
         storage_tenants=tuple(sorted([*(tenant.range for tenant in tenants if tenant.storage), probe])),
-        storage=_collapsed(prefix for prefix in storage_prefixes if ":" not in prefix),
+        # The storage is no part of the internet: as long as nobody knows where it is, the internet waits too.
+        internet_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.internet)) if storage else (),
+        storage=storage,
         services=tuple(entry for tenant in tenants for entry in _services(tenant)),
         networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),
         tenant_sources=tuple((tenant.range, source.first) for tenant, source in own),
@@ -255,6 +260,7 @@ def narrow(tenant: Tenant, peer: Peer) -> Narrow:
     return Narrow(
         address=peer.address,
         storage=own.storage,
+        internet=own.internet,
         services=_services(own),
         networks=tuple((own.range, network) for network in _collapsed(own.cidrs)),
     )

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from twinlock.cli.cloud import Environment
 from twinlock.cli.gateway_rotation import handed_out
 from twinlock.cli.private_key import PrivateKey
-from twinlock.cli.wireguard_file import ClientFile, Way, allowed_networks
-from twinlock.registry.definition import Definition, Slot
+from twinlock.cli.wireguard_file import EVERYWHERE, ClientFile, Way, allowed_networks
+from twinlock.registry.definition import Definition, Slot, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
 from twinlock.registry.model import GatewayRecord, Peer
@@ -24,8 +24,11 @@ def client_file(
     name: str,
     private_key: PrivateKey | None,
     preshared: PresharedKey | None = None,
+    *,
+    full: bool = False,
 ) -> ClientFile:
-    """Raises Refused if the peer is revoked or expired, a key is not its, or the gateways never booted."""
+    """`full`: for all of the device's traffic. Raises Refused if the peer is revoked, expired or may not have that, a
+    key is not its, or the gateways never booted."""
     registry = environment.registry
     definition = registry.definition()
     rules = tenant_of(definition, tenant)
@@ -35,17 +38,33 @@ def client_file(
     if private_key is not None and private_key.public() != peer.public_key:
         raise Refused(f"that private key is not the one of peer {name}, whose public key is {peer.public_key}")
     _check_preshared(peer, private_key, preshared)
+    own = narrowed(rules, peer.reach)
+    if full:
+        _check_full(peer, own, rules)
     gateways = registry.gateways(slot.name for slot in definition.slots)
     return ClientFile(
         environment=environment.name,
         peer=peer,
         mtu=definition.mtu,
         service_public_key=handed_out(registry, "service", gateways, time.time()).public_key,
-        allowed=allowed_networks(definition, narrowed(rules, peer.reach), gateways),
+        allowed=EVERYWHERE if full else allowed_networks(definition, own, gateways),
         ways=tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
         preshared=preshared,
         prefix6=definition.prefix6,
     )
+
+
+def _check_full(peer: Peer, own: Tenant, tenant: Tenant) -> None:
+    if not tenant.internet:
+        raise Refused(
+            f"tenant {tenant.name} does not reach the internet, so --full would cut the device off: "
+            f"leave it out, or set twinlock:tenants.{tenant.name}.internet to true"
+        )
+    if not own.internet:
+        reach = ", ".join(peer.reach or ())
+        raise Refused(
+            f"peer {peer.name} of tenant {tenant.name} reaches {reach} alone: --full needs internet beside it"
+        )
 
 
 def _check_preshared(peer: Peer, private_key: PrivateKey | None, preshared: PresharedKey | None) -> None:

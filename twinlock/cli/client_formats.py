@@ -13,6 +13,8 @@ import segno
 from twinlock.cli.private_key import PrivateKey
 from twinlock.cli.wireguard_file import KEEPALIVE, ClientFile, Way
 
+# Of a file for all traffic: its routes' table, and the mark of what WireGuard itself sends, which must not take them.
+_TABLE = 51820
 _SPACE = uuid.UUID(
     "6f0c4a56-4a41-5d0e-9f7e-0d9f3a3c2b11"
 )  # of our connections' ids, so that a new file replaces the old
@@ -35,7 +37,14 @@ def network_manager(file: ClientFile, key: PrivateKey) -> str:
             f"interface-name={interface_of(file)}",
             "autoconnect=false",
         ],
-        ["[wireguard]", f"mtu={file.mtu}", f"private-key={key.reveal()}", "private-key-flags=0"],
+        [
+            "[wireguard]",
+            f"mtu={file.mtu}",
+            f"private-key={key.reveal()}",
+            "private-key-flags=0",
+            # Routes in a table of their own, and a mark for what WireGuard itself sends: its gateways stay outside.
+            *(["ip4-auto-default-route=1", "ip6-auto-default-route=1"] if file.full else []),
+        ],
         [
             f"[wireguard-peer.{file.service_public_key}]",
             *_keyfile_preshared(file),
@@ -71,7 +80,7 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
     name = interface_of(file)
     netdev = [
         ["[NetDev]", f"Name={name}", "Kind=wireguard", f"MTUBytes={file.mtu}"],
-        ["[WireGuard]", f"PrivateKey={key.reveal()}", "RouteTable=main"],
+        ["[WireGuard]", f"PrivateKey={key.reveal()}", *_networkd_table(file)],
         [
             "[WireGuardPeer]",
             f"PublicKey={file.service_public_key}",
@@ -80,11 +89,27 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
         ],
         *(_networkd_way(way, file) for way in file.ways),
     ]
-    network = [["[Match]", f"Name={name}"], ["[Network]", *(f"Address={one}" for one in file.addresses)]]
+    network = [
+        ["[Match]", f"Name={name}"],
+        ["[Network]", *(f"Address={one}" for one in file.addresses)],
+        *(_NETWORKD_RULES if file.full else ()),
+    ]
     return {
         f"{name}.netdev": "\n\n".join("\n".join(block) for block in netdev) + "\n",
         f"{name}.network": "\n\n".join("\n".join(block) for block in network) + "\n",
     }
+
+
+def _networkd_table(file: ClientFile) -> list[str]:
+    return [f"RouteTable={_TABLE}", f"FirewallMark={_TABLE}"] if file.full else ["RouteTable=main"]
+
+
+# What wg-quick does: routes that say more than "everywhere" come first, then all goes this way but WireGuard's own.
+_NETWORKD_RULES = (
+    ["[RoutingPolicyRule]", "Family=both", "Table=main", "SuppressPrefixLength=0", "Priority=32764"],
+    ["[RoutingPolicyRule]", "Family=both", f"FirewallMark={_TABLE}", "InvertRule=yes", f"Table={_TABLE}",
+     "Priority=32765"],
+)  # fmt: skip
 
 
 def _networkd_preshared(file: ClientFile) -> list[str]:

@@ -13,12 +13,13 @@ import typer
 from twinlock.cli import peer_bulk, screen
 from twinlock.cli.client_file import client_file
 from twinlock.cli.client_output import Form, read_file, render, used, write_all
+from twinlock.cli.cloud import Environment
 from twinlock.cli.options import AsJson, EnvironmentName, PeerName, TenantName, chosen, duration
 from twinlock.cli.peer_bulk import approve_listed
 from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import made_for, read_preshared_key
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
-from twinlock.cli.wireguard_file import ClientFile, aged
+from twinlock.cli.wireguard_file import ClientFile, aged, routes_all
 from twinlock.registry import reach as narrow
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
@@ -40,6 +41,11 @@ Reach = Annotated[
 NewPresharedKey = Annotated[
     Path | None, typer.Option(help="Where the tenant has pre-shared keys: the file for the new one, 0600.")
 ]
+_FULL = (
+    "all of this device's traffic will go by the gateways: their bandwidth is its own, and what they send is paid for; "
+    "private networks that its tenant does not reach (but the one that it is in), and all IPv6, are out of reach, and "
+    "websites see the gateway's address"
+)
 _STYLE = {"pending": "yellow", "approved": "green", "revoked": "red", "expired": "dim"}
 
 
@@ -206,7 +212,7 @@ def show(
     slots = [slot.name for slot in opened.registry.definition().slots]
     counted = opened.registry.traffic(slots, peer.address, peer.name)
     own = addresses(opened.registry.definition().prefix6, peer.address)
-    old = None if file is None else aged(read_file(file), client_file(opened, tenant, name, None))
+    old = None if file is None else _aged(opened, peer, read_file(file))
     if scope.json:
         screen.show_json(
             _facts(peer)
@@ -245,6 +251,9 @@ def config(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The file to write, 0600. Default: print it.")] = None,
     form: Annotated[Form, typer.Option("--format", help="For which program.")] = Form.WG_QUICK,
+    full: Annotated[
+        bool, typer.Option("--full", help="For all of the device's traffic, where the tenant reaches the internet.")
+    ] = False,
     single: Annotated[bool, typer.Option("--single", help="For clients that hold but one peer.")] = False,
     environment: EnvironmentName = None,
     as_json: AsJson = False,
@@ -260,7 +269,9 @@ def config(
         raise typer.BadParameter("--format png needs --out: a picture is not for a terminal")
     preshared = None if preshared_key_file is None else read_preshared_key(preshared_key_file)
     opened = scope.open()
-    file = client_file(opened, tenant, name, key, preshared)
+    file = client_file(opened, tenant, name, key, preshared, full=full)
+    if full:
+        screen.show_warning(_FULL)
     for each in aged_keys(tenant_of(opened.registry.definition(), tenant), [file.peer], int(time.time())):
         screen.show_warning(f"{name}'s key is {each.words(int(time.time()))}: twinlock peer rotate gives it a new one")
     rendered = render(file, key, form)
@@ -273,6 +284,13 @@ def config(
         screen.show_line(
             f"{screen.plain(', '.join(map(str, written)))} is written: {screen.plain(used(form, written))}"
         )
+
+
+def _aged(opened: Environment, peer: Peer, text: str) -> tuple[str, ...]:
+    """A file for all traffic is as it should be as long as the peer may have one."""
+    own = narrow.narrowed(tenant_of(opened.registry.definition(), peer.tenant), peer.reach)
+    full = own.internet and routes_all(text)
+    return aged(text, client_file(opened, peer.tenant, peer.name, None, full=full))
 
 
 def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequence[Path]) -> dict[str, screen.Json]:

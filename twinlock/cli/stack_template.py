@@ -66,6 +66,7 @@ _TENANT = """\
       # source_addresses: 16  # for source_address: peer
       # storage: true
       # services: [{{name: db, cidr: 10.20.128.5/32, port: 5432, protocol: tcp}}]
+      # internet: false  # true: peers may send all of their traffic this way; needs tunnel.ipv6
       # cidrs: []  # networks reachable at any port
 """
 # A /20 of the tunnel's /16 each; the first is the gateways'.

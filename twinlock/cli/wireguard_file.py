@@ -16,6 +16,7 @@ from twinlock.registry.ipv6 import host_networks
 from twinlock.registry.model import GatewayRecord, Peer
 from twinlock.registry.preshared import PresharedKey
 
+EVERYWHERE = ("0.0.0.0/0", "::/0")  # the service's own addresses are among them
 KEEPALIVE = 25  # seconds: below the 30 s after which the shortest NAT mappings end
 
 
@@ -38,6 +39,11 @@ class ClientFile:
     ways: tuple[Way, ...]
     prefix6: str = ""  # of the peer's IPv6 address, if it has one
     preshared: PresharedKey | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether all of the device's traffic goes this way."""
+        return self.allowed == EVERYWHERE
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -126,6 +132,11 @@ def _said(text: str) -> set[tuple[str, str]]:
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.lstrip().startswith("#"))
     fields = ((name.strip(), value) for name, _, value in pairs)
     return {(name, value.strip()) for name, values in fields if name in _KNOWN for value in values.split(",")}
+
+
+def routes_all(text: str) -> bool:
+    """Whether a wg-quick file sends all of the device's traffic this way."""
+    return {("AllowedIPs", network) for network in EVERYWHERE} <= _said(text)
 
 
 _KNOWN = frozenset({"Address", "MTU", "PublicKey", "Endpoint", "AllowedIPs", "PersistentKeepalive"})

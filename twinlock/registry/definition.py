@@ -19,7 +19,7 @@ from typing import Literal, cast
 from twinlock.registry.ipv6 import check_prefix6
 
 VERSION = 1
-MINOR = 2  # 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6
+MINOR = 3  # 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6; 3: Tenant.internet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ class Tenant:
     sources: tuple[Source, ...]  # none: from the gateway's own address
     preshared_keys: bool = False  # each new key of a peer has a pre-shared key beside it
     max_key_age: int | None = None  # seconds; who has an older key is due for rotation
+    internet: bool = False  # all that is no private network, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +143,15 @@ def _definition(fields: dict[str, object]) -> Definition:
 def _tenant(value: object) -> Tenant:
     fields = _exactly(Tenant, _object(value, "tenant"), "tenant")
     approval, storage = _text(fields, "approval"), fields["storage"]
-    preshared_keys = fields.get("preshared_keys", False)
+    preshared_keys, internet = fields.get("preshared_keys", False), fields.get("internet", False)
     if approval != "manual" and approval != "auto":
         raise DefinitionError(f"tenant {fields['name']}: approval is manual or auto, not {approval}")
     if not isinstance(storage, bool):
         raise DefinitionError(f"tenant {fields['name']}: storage is true or false")
     if not isinstance(preshared_keys, bool):
         raise DefinitionError(f"tenant {fields['name']}: preshared_keys is true or false")
+    if not isinstance(internet, bool):
+        raise DefinitionError(f"tenant {fields['name']}: internet is true or false")
     return Tenant(
         name=_text(fields, "name"),
         range=_text(fields, "range"),
@@ -160,6 +163,7 @@ def _tenant(value: object) -> Tenant:
         sources=tuple(_source(entry) for entry in _list(fields, "sources")),
         preshared_keys=preshared_keys,
         max_key_age=None if fields.get("max_key_age") is None else _number(fields, "max_key_age"),
+        internet=internet,
     )
 
 

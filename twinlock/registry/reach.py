@@ -8,14 +8,15 @@ from dataclasses import replace
 from twinlock.registry.definition import Tenant
 from twinlock.registry.errors import Refused
 
-STORAGE = "storage"
+STORAGE, INTERNET = "storage", "internet"
 NARROWING = "narrowing"  # in a peer's `needs`: who does not know it may not serve a narrowed peer, which it would widen
 
 
 def names(tenant: Tenant) -> tuple[str, ...]:
-    """Of all that the tenant may reach: "storage", its services' names, its networks as they are written."""
+    """Of all that the tenant may reach: "storage", "internet", its services' names, its networks as written."""
     storage = (STORAGE,) if tenant.storage else ()
-    return (*storage, *(service.name for service in tenant.services), *tenant.cidrs)
+    internet = (INTERNET,) if tenant.internet else ()
+    return (*storage, *internet, *(service.name for service in tenant.services), *tenant.cidrs)
 
 
 def chosen(named: Iterable[str]) -> tuple[str, ...] | None:
@@ -37,6 +38,7 @@ def narrowed(tenant: Tenant, reach: Sequence[str] | None) -> Tenant:
     return replace(
         tenant,
         storage=tenant.storage and STORAGE in reach,
+        internet=tenant.internet and INTERNET in reach,
         services=tuple(service for service in tenant.services if service.name in reach),
         cidrs=tuple(cidr for cidr in tenant.cidrs if cidr in reach),
     )
