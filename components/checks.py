@@ -110,6 +110,12 @@ def _buckets(storage: Storage, environment: str | None) -> Iterator[Problem]:
     if len(set(storage.existing.values())) < len(storage.existing):
         names = list(storage.existing.values())
         yield _problem("twinlock:storage.existing", names, "names a bucket twice", "name each bucket once")
+    for index, bucket in enumerate(storage.adopt):
+        if bucket not in storage.existing:
+            rule, mend = "is no bucket of storage.existing", "name it there, with its whole name"
+            yield _problem(f"twinlock:storage.adopt[{index}]", bucket, rule, mend)
+    if len(set(storage.adopt)) < len(storage.adopt):
+        yield _problem("twinlock:storage.adopt", list(storage.adopt), "names a bucket twice", "name each bucket once")
     if "agent" in storage.existing:
         yield _problem("twinlock:storage.existing.agent", "agent", "is the gateways' own bucket", "choose another name")
     for index, bucket in enumerate(storage.buckets):

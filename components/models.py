@@ -106,6 +106,11 @@ class Storage(Model):
         max_length=20,
         description="a mapping of short names to buckets of this account and region, such as {archive: my-archive}",
     )
+    adopt: tuple[Label, ...] = Field(
+        default=(),
+        max_length=20,
+        description="names out of existing: those buckets are imported into the stack, and outlive it",
+    )
     other_buckets: Literal["refuse", "allow"] = Field(
         default="refuse",
         description="refuse or allow: what the endpoint does with requests for anyone else's buckets in the region",

@@ -54,6 +54,12 @@ EXCEPTIONS = (
         "and made anew by the next deployment; and the object that each gateway overwrites all day.",
     ),
     Exempt(
+        rules=frozenset({"bucket-has-encryption", "bucket-has-versions", "tags"}),
+        component="twinlock:aws:AdoptedBucket",
+        matches=lambda resource: resource.type == "aws:s3/bucket:Bucket",
+        reason="It was there before: what is in it was stored under its owner's encryption, versions and tags.",
+    ),
+    Exempt(
         rules=frozenset({"encrypted-table"}),
         component="twinlock:aws:Registry",
         matches=lambda resource: resource.type == "aws:dynamodb/table:Table",

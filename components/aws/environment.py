@@ -141,6 +141,7 @@ class Environment(ComponentResource):
             environment=self._settings.environment,
             buckets={bucket: self._bucket_names[bucket] for bucket in storage.buckets},
             existing=storage.existing,
+            adopted=frozenset(storage.adopt),
             foreign=self._existing.policies,
             agent_bucket=self._bucket_names["agent"],
             agent=self._agent,

@@ -23,6 +23,7 @@ from pulumi_aws.s3.bucket_server_side_encryption_configuration import BucketServ
 from pulumi_aws.s3.bucket_versioning import BucketVersioning
 
 from components.aws import permissions
+from components.aws.adopted import AdoptedBucket
 from components.aws.tags import tags
 from components.plan import Part
 
@@ -44,6 +45,7 @@ class StorageArgs:
     environment: str
     buckets: Mapping[str, pulumi.Input[str]]  # short name -> global name
     existing: Mapping[str, str]  # the same, of buckets that the program did not make
+    adopted: frozenset[str]  # those of `existing` that are imported
     foreign: Mapping[str, Sequence[Mapping[str, object]]]  # short name -> other people's statements in its policy
     agent_bucket: pulumi.Input[str]
     agent: Agent
@@ -84,10 +86,16 @@ class Storage(ComponentResource):
     def _existing_bucket(self, part: str, full_name: str) -> pulumi.Output[str]:
         """Gets the refusals and the tenants beside its own statements. Its encryption, versions and tags stay its own:
         what is in it was stored under those."""
-        self._closed(part, full_name, protect=self._args.protect)
+        # An import that is refused stops all that would change the bucket.
+        bucket = self._adopted(part, full_name).id if part in self._args.adopted else full_name
+        self._closed(part, bucket, protect=self._args.protect)
         arn = f"arn:aws:s3:::{full_name}"
-        self._policy(part, full_name, self._behind_endpoint(part, arn), self._args.foreign[part])
+        self._policy(part, bucket, self._behind_endpoint(part, arn), self._args.foreign[part])
         return pulumi.Output.from_input(full_name)
+
+    def _adopted(self, part: str, full_name: str) -> Bucket:
+        child = ResourceOptions(parent=self)
+        return AdoptedBucket(f"{self._name}-{part}", full_name, protect=self._args.protect, opts=child).bucket
 
     def _behind_endpoint(self, part: str, arn: pulumi.Input[str]) -> tuple[permissions.Statement, ...]:
         args = self._args

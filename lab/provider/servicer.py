@@ -73,7 +73,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: pb.DiffRequest, context: grpc.ServicerContext) -> pb.DiffResponse:  # noqa: N802
         kind, _ = self._known(request.urn)
         (old, _), (new, _) = decode(request.old_inputs), decode(request.news)
-        found = diff(kind, old, new)
+        # Check fills in defaults after the engine put back what is to be ignored: a provider heeds the list as well.
+        ignored = frozenset(request.ignoreChanges)
+        found = [each for each in diff(kind, old, new) if ignored.isdisjoint({each.name, each.path})]
         kinds = {"add": "ADD", "delete": "DELETE", "update": "UPDATE"}
         detail = {
             each.path: pb.PropertyDiff(

@@ -14,6 +14,7 @@ from tests.cloud import Cloud, cloud, config, project, pulumi
 # A whole deployment, and on a busy machine two.
 pytestmark = pytest.mark.timeout(400)
 
+TAGS = [{"Key": "owner", "Value": "auditors"}]
 BUCKET = "an-older-bucket"
 AUDITORS = {
     "Sid": "Auditors",
@@ -95,3 +96,24 @@ def test_it_goes_without_what_was_there_before(account: Account) -> None:
     account.run("destroy", "--yes", "--skip-preview")
     assert account.subnets() == {"10.20.8.0/24"}
     assert account.client("s3").head_bucket(Bucket=BUCKET)
+
+
+def test_a_bucket_is_adopted_as_it_stands_and_outlives_the_environment(account: Account) -> None:
+    s3 = account.client("s3")
+    wanted: dict[str, dict[str, object]] = {
+        "storage": {"buckets": ["data"], "existing": {"archive": BUCKET}, "adopt": ["archive"], "protect": False}
+    }
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": TAGS})
+    s3.put_object(Bucket=BUCKET, Key="old", Body=b"older than the environment")
+    shown = account.run("preview", **wanted)
+    assert any(line.split()[:2] == ["=", "aws:s3:Bucket"] for line in shown.splitlines()), shown
+    done = account.run("up", "--yes", "--skip-preview", **wanted)
+    assert "= 1 imported" in done and "updated" not in done, done
+    assert s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"] == TAGS
+    assert "Status" not in s3.get_bucket_versioning(Bucket=BUCKET)
+    policy = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
+    assert {each["Sid"] for each in policy} > {"TlsOnly", "ThroughEndpointOnly", "TenantsObjects"}
+    account.run("preview", "--expect-no-changes", **wanted)
+    account.run("destroy", "--yes", "--skip-preview", **wanted)
+    assert s3.get_object(Bucket=BUCKET, Key="old")["Body"].read() == b"older than the environment"
+    assert s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"] == TAGS

@@ -72,7 +72,7 @@ class Engine:
         outputs, hidden = decode(answer.properties)
         return Made(token, name, answer.id, decode(checked)[0], outputs, hidden)
 
-    def diff(self, made: Made, inputs: Json) -> pb.DiffResponse:
+    def diff(self, made: Made, inputs: Json, *, ignored: tuple[str, ...] = ()) -> pb.DiffResponse:
         news = self.check(made.token, inputs, made.inputs, made.name)
         return self.provider.Diff(
             pb.DiffRequest(
@@ -81,6 +81,7 @@ class Engine:
                 olds=encode(made.outputs),
                 old_inputs=encode(made.inputs),
                 news=news,
+                ignoreChanges=ignored,
             ),
             None,
         )

@@ -177,6 +177,13 @@ def test_a_drift_shows_up_as_a_difference(world: World):
     assert list(world.engine.diff(drifted, made.inputs).diffs) == ["enableDnsHostnames"]
 
 
+def test_what_the_program_ignores_is_no_difference(world: World):
+    made = world.made["vpc"]
+    wanted = {**made.inputs, "enableDnsHostnames": False, "tags": {"another": "tag"}}
+    assert list(world.engine.diff(made, wanted, ignored=("tags",)).diffs) == ["enableDnsHostnames"]
+    assert list(world.engine.diff(made, wanted, ignored=("tags", "enableDnsHostnames")).diffs) == []
+
+
 def test_a_new_security_group_lets_nothing_out(world: World):
     assert world.made["firewall"].outputs["egress"] == []
 

@@ -156,7 +156,9 @@ def test_text_within_text_within_text_is_searched():
 
 @pytest.fixture(scope="module")
 def program() -> list[Resource]:
-    return resources(build(changed(network={"interface_endpoints": True}, tunnel={"client_ranges": ["0.0.0.0/0"]})))
+    adopted = {"existing": {"old": "our-data"}, "adopt": ["old"]}
+    wide = {"client_ranges": ["0.0.0.0/0"]}
+    return resources(build(changed(network={"interface_endpoints": True}, tunnel=wide, storage=adopted)))
 
 
 def resources(recording: Recording) -> list[Resource]:

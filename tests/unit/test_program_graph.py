@@ -449,6 +449,15 @@ def test_an_existing_bucket_gets_the_refusals_beside_its_own_statements_and_keep
     assert "arn:aws:s3:::our-data/*" in statements(made.one("VpcEndpoint", "test-s3"))["OwnBuckets"]["Resource"]
 
 
+def test_an_adopted_bucket_is_imported_by_its_name_and_nothing_is_said_of_its_properties():
+    made = build(changed(storage={"existing": {"archive": "our-data"}, "adopt": ["archive"]}))
+    bucket = made.one("Bucket", "test-archive")
+    assert bucket.inputs == {"bucket": "our-data"}
+    assert "twinlock-test-archive" in made.protected
+    assert "Auditors" in statements(made.one("BucketPolicy", "archive-policy"))
+    assert not [each for each in made.of("BucketVersioning") if "archive" in each.name]
+
+
 @pytest.mark.parametrize(("bucket", "told"), [("far-away", "is in us-east-1"), ("nobodys", "can't be looked up")])
 def test_an_existing_bucket_that_can_not_be_served_is_told(bucket: str, told: str):
     from components.errors import SettingsError

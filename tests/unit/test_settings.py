@@ -114,6 +114,8 @@ def test_an_empty_configuration_names_everything_that_is_missing():
         ("twinlock:storage.buckets", changed(storage={"buckets": []})),
         ("twinlock:storage.buckets", changed(storage={"buckets": ["data"], "existing": {"data": "our-data"}})),
         ("twinlock:storage.existing", changed(storage={"existing": {"one": "our-data", "two": "our-data"}})),
+        ("twinlock:storage.adopt[0]", changed(storage={"adopt": ["data"]})),
+        ("twinlock:storage.adopt", changed(storage={"existing": {"old": "our-data"}, "adopt": ["old", "old"]})),
         ("twinlock:storage.existing.agent", changed(storage={"existing": {"agent": "our-data"}})),
         ("twinlock:storage.existing.x", changed(storage={"existing": {"x": "has.dots"}})),
         ("twinlock:registry.protect", changed(registry={"protect": "perhaps"})),

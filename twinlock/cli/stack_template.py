@@ -44,6 +44,7 @@ config:
   twinlock:storage:
     buckets: [{buckets}]
     # existing: {{archive: my-archive}}  # buckets that there are, by short names
+    # adopt: []  # which of them to import into the stack
     # who deploys, and reaches the buckets without a tunnel, such as arn:aws:iam::111122223333:role/deployer
     break_glass: [{break_glass}]
     # other_buckets: refuse  # allow: clients reach anybody's buckets through the endpoint
