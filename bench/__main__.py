@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import admission, boot, failover, new_peer, preview, readme, rest, sizes, stream
+from bench import admission, boot, failover, floating_ip, new_peer, preview, readme, rest, sizes, stream
 from bench.figure import Figure
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -23,6 +23,7 @@ MEASURES = {
     "preview": preview.measure,
     "stream": stream.measure,
     "failover": failover.measure,
+    "floating_ip": floating_ip.measure,
     "new_peer": new_peer.measure,
     "admission": admission.measure,
     "rest": rest.measure,

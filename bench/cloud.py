@@ -36,12 +36,13 @@ _FINISHED = re.compile(r"Cloud-init v\. \S+ finished at|cloud-init-main\.service
 
 
 @contextmanager
-def running_lab() -> Generator[Mapping[str, str]]:
-    """A lab of this code, with the main job done; gives the deployer's settings. Gone afterwards."""
+def running_lab(*, move_seconds: float = 0.2, floating: bool = False) -> Generator[Mapping[str, str]]:
+    """A lab of this code, with the main job done; gives the deployer's settings. Gone afterwards. `floating`: with the
+    endpoint mode floating-ip, whose address takes `move_seconds` to move."""
     life.down()
     life.start_daemon()
     try:
-        job.main_job(Console(quiet=True), move_seconds=0.2, conflicts=0.0)
+        job.main_job(Console(quiet=True), move_seconds=move_seconds, conflicts=0.0, floating=floating)
         yield calls.environment()
     finally:
         life.down()

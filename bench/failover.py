@@ -33,7 +33,7 @@ NATS = cast(tuple[Nat, ...], get_args(Nat))
 
 def measure() -> list[Figure]:
     with running_lab() as environment:
-        plain = _plain_outage(environment)
+        plain = plain_outage(environment)
         crashes = {nat: [_crash(nat) for _ in range(RUNS)] for nat in NATS}
         switches = {load: _switches(environment, load) for load in ("download", "upload")}
     outages = {f"NAT: {nat}": [one.outage_seconds for one in seen] for nat, seen in crashes.items()}
@@ -104,7 +104,7 @@ def _switches(environment: Mapping[str, str], load: str) -> tuple[list[float], l
     return with_, without
 
 
-def _plain_outage(environment: Mapping[str, str]) -> float:
+def plain_outage(environment: Mapping[str, str]) -> float:
     """One client of plain WireGuard whose gateway's address moves to another machine with the same key."""
     ec2 = api(environment, "ec2")
     group = open_group(environment)

@@ -73,7 +73,17 @@ def across(parts: Parts) -> Iterator[Problem]:
         if network is not None:
             yield from _room_for_sources(tenants, network.cidr)
         if parts.gateway is not None:
-            yield from _interface_for_sources(tenants, parts.gateway.instance_type)
+            yield from _interface_for_sources(tenants, parts.gateway)
+    if parts.gateway is not None:
+        yield from _endpoints(parts.gateway)
+
+
+def _endpoints(gateway: Gateway) -> Iterator[Problem]:
+    key, modes = "twinlock:gateway.endpoints", gateway.endpoints
+    if "ways" not in modes:
+        yield _problem(key, list(modes), "lacks ways, which every environment has", "write [ways, floating-ip]")
+    if len(set(modes)) < len(modes):
+        yield _problem(key, list(modes), "names a mode twice", "name each mode once")
 
 
 def _sizes(key: str, network: IPv4Network, largest: int, smallest: int) -> Iterator[Problem]:
@@ -228,12 +238,14 @@ def _room_for_sources(tenants: Mapping[str, Tenant], cidr: IPv4Network) -> Itera
         yield _problem("twinlock:network.cidr", cidr, rule, mend)
 
 
-def _interface_for_sources(tenants: Mapping[str, Tenant], instance_type: str) -> Iterator[Problem]:
-    needed, room = prefixes_needed(tenants), ADDRESSES_PER_INTERFACE[instance_type] - 1
+def _interface_for_sources(tenants: Mapping[str, Tenant], gateway: Gateway) -> Iterator[Problem]:
+    """The floating address takes as much of the interface as a block does."""
+    taken, floating = 1 + gateway.floating, " beside the floating address" if gateway.floating else ""
+    needed, room = prefixes_needed(tenants), ADDRESSES_PER_INTERFACE[gateway.instance_type] - taken
     if needed > room:
-        rule = f"holds {room} blocks of 16 source addresses on its interface; the tenants want {needed}"
+        rule = f"holds {room} blocks of 16 source addresses on its interface{floating}; the tenants want {needed}"
         mend = "choose a larger type, or fewer source_addresses of tenants"
-        yield _problem("twinlock:gateway.instance_type", instance_type, rule, mend)
+        yield _problem("twinlock:gateway.instance_type", gateway.instance_type, rule, mend)
 
 
 def _problem(key: str, value: object, rule: str, mend: str) -> Problem:

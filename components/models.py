@@ -90,9 +90,18 @@ class Gateway(Model):
         description="the ARN of a managed policy that bounds the gateways' roles "
         "(`twinlock environment policy --boundary` writes it)",
     )
+    endpoints: tuple[Literal["ways", "floating-ip"], ...] = Field(
+        default=("ways",),
+        description="[ways], or [ways, floating-ip]: the second for clients that can hold but one peer",
+    )
     stock_image: bool = Field(
         default=True, description="true for a plain Debian image, false where the packages are baked in"
     )
+
+    @property
+    def floating(self) -> bool:
+        """Whether there is an address that follows whoever serves."""
+        return "floating-ip" in self.endpoints
 
 
 class Storage(Model):

@@ -20,6 +20,8 @@ from components.sources import SourcePool, pools, prefixes
 PRIVATE_HALF = 8
 # The host number of a gateway in its subnet: AWS keeps the first four and the last (a /28 is the smallest subnet).
 GATEWAY_HOST = 10
+# Of the address that the floating public one leads to, where a slot's gateway serves.
+FLOATING_HOST = 11
 ANYWHERE = "0.0.0.0/0"
 
 
@@ -32,6 +34,7 @@ class SlotPlan:
     public_subnet: str
     private_subnet: str
     private_address: str
+    floating_address: str | None  # private, the interface's second: the floating public one leads to it
     source_prefixes: tuple[str, ...]  # delegated to its interface
     sources: Mapping[str, SourcePool]  # tenant -> what its traffic leaves from
 
@@ -139,6 +142,7 @@ def _slots(settings: Settings) -> Iterator[SlotPlan]:
             public_subnet=str(public),
             private_subnet=str(private),
             private_address=str(public[GATEWAY_HOST]),
+            floating_address=str(public[FLOATING_HOST]) if settings.gateway.floating else None,
             source_prefixes=prefixes(settings.tenants, public),
             sources=dict(pools(settings.tenants, public)),
         )

@@ -56,7 +56,9 @@ def up(words: argparse.Namespace) -> None:
         life.down()
         life.start_daemon()
         try:
-            report = job.main_job(console, move_seconds=words.move_seconds, conflicts=words.conflicts)
+            report = job.main_job(
+                console, move_seconds=words.move_seconds, conflicts=words.conflicts, floating=words.floating_ip
+            )
         except LabError as error:
             raise LabError(f"{error}\nThe lab is left up to be looked at; its logs: {LAB}", error.code) from error
         show(report, console)
@@ -120,7 +122,7 @@ def fail(words: argparse.Namespace) -> None:
     from lab.fail import fail as break_it
 
     _need_root()
-    outage = asdict(break_it(words.what, words.during, words.nat))
+    outage = asdict(break_it(words.what, words.during, words.nat, words.mode))
     if words.json:
         print(json.dumps(outage))
         return
@@ -187,6 +189,9 @@ def parser() -> argparse.ArgumentParser:
                 "--move-seconds", type=_between(0, 3600), default=DELAY, help="how long an elastic IP takes to move"
             )
             command.add_argument(
+                "--floating-ip", action="store_true", help="with an address for clients that can hold but one peer"
+            )
+            command.add_argument(
                 "--conflicts",
                 type=_between(0, 0.5),
                 default=0.02,
@@ -196,6 +201,9 @@ def parser() -> argparse.ArgumentParser:
             faults = "; ".join(f"{name}: {fault.says}" for name, fault in FAULTS.items())
             command.add_argument("what", choices=list(FAULTS), metavar="WHAT", help=faults)
             command.add_argument("--nat", choices=get_args(calls.Nat), default="symmetric", help="before the client")
+            command.add_argument(
+                "--mode", choices=get_args(calls.Mode), default="ways", help="how the client is reached"
+            )
             command.add_argument("--during", choices=("download", "upload", "idle"), default="idle")
         if name == "preview":
             command.add_argument("--file", type=Path, help="a stack file instead of the lab's own, Pulumi.NAME.yaml")

@@ -14,6 +14,7 @@ from lab.watched import Boot
 
 T = TypeVar("T")
 Nat = Literal["none", "port-restricted", "symmetric"]
+Mode = Literal["ways", "floating-ip"]  # how a client is reached
 PowerAct = Literal["cut", "pause", "resume"]
 
 

@@ -71,14 +71,24 @@ def enrol(name: str, tenant: str, enroller: Mapping[str, str], approver: Mapping
     return str(peer["address"]), public
 
 
-def connect(name: str, tenant: str, address: str, public_key: str, *, nat: Nat, reader: Mapping[str, str]) -> Client:
-    """Brings the client's tunnel up from the file that `twinlock peer config` wrote."""
+def connect(
+    name: str,
+    tenant: str,
+    address: str,
+    public_key: str,
+    *,
+    nat: Nat,
+    reader: Mapping[str, str],
+    single: bool = False,
+) -> Client:
+    """Brings the client's tunnel up from the file that `twinlock peer config` wrote; `single`: with one peer."""
     interface = interface_of(name)
     file = PEERS / f"{interface}.conf"
     file.unlink(missing_ok=True)
     twinlock(
         reader, "peer", "config", name, "--tenant", tenant,
         "--private-key-file", str(PEERS / f"{name}.key"), "--out", str(file),
+        *(["--single"] if single else []),
     )  # fmt: skip
     client = Client(
         name=name,

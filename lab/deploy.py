@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from lab import project
 from lab.paths import CONTROL, LAB, ROOT, STACK, STATE, TOOLS
 from lab.remote import LabError
@@ -81,10 +83,11 @@ def select_stack(aws: Mapping[str, str]) -> None:
     pulumi(aws, "stack", "select", "--create", "--stack", STACK_NAME)
 
 
-def up(aws: Mapping[str, str], on_line: Callable[[str], None] | None = None) -> Deployment:
-    """`pulumi up`; what it made is read back from the stack itself."""
+def up(aws: Mapping[str, str], *, floating: bool = False) -> Deployment:
+    """`pulumi up`; what it made is read back from the stack itself. `floating`: with the endpoint mode floating-ip."""
     select_stack(aws)
-    pulumi(aws, "up", "--yes", "--skip-preview", "--stack", STACK_NAME, on_line=on_line)
+    more = ("--config-file", str(_with_floating_ip())) if floating else ()
+    pulumi(aws, "up", "--yes", "--skip-preview", "--stack", STACK_NAME, *more)
     state = json.loads(pulumi(aws, "stack", "export", "--stack", STACK_NAME))
     return Deployment(
         version=pulumi(aws, "version").strip(),
@@ -92,6 +95,14 @@ def up(aws: Mapping[str, str], on_line: Callable[[str], None] | None = None) -> 
         resources=len(state["deployment"].get("resources", [])),
         outputs=json.loads(pulumi(aws, "stack", "output", "--json", "--stack", STACK_NAME)),
     )
+
+
+def _with_floating_ip() -> Path:
+    document = yaml.safe_load((STACK / "Pulumi.lab.yaml").read_text())
+    document["config"]["twinlock:gateway"]["endpoints"] = ["ways", "floating-ip"]
+    file = LAB / "Pulumi.floating.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return file
 
 
 def preview(aws: Mapping[str, str], file: Path | None = None) -> str:

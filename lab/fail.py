@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 from lab import calls, clients, redundant
-from lab.calls import Nat
+from lab.calls import Mode, Nat
 from lab.clients import Client
 from lab.faults import FAULTS, Gateway, Struck
 from lab.measure import Probe, Seen, echo, longest_gap
@@ -25,12 +25,15 @@ from lab.remote import LabError
 from lab.up import OBJECT_BYTES, OBJECT_KEY, PEOPLE, connect, enrol
 
 Load = Literal["download", "upload", "idle"]
+MOVE_SECONDS = 12.0  # looked on for longer where an address has to move
 SETTLE_SECONDS = 1.0  # of probes before the fault
 REDUNDANT_SECONDS = 20.0
 PENDING = LAB / "fault.json"  # what there is to heal
 _MOVED_BYTES, _MOVED_SECONDS = 4 << 20, 0.5  # a transfer is under way; younger ones a twin does not know of
 # Who stands for each kind of NAT; the last joins when it is asked for.
 BEHIND: Mapping[Nat, str] = {"symmetric": "ada", "port-restricted": "bob", "none": "cleo"}
+# The same with one peer, for the mode floating-ip; each joins when it is asked for.
+SINGLE: Mapping[Nat, str] = {"symmetric": "sam", "port-restricted": "pia", "none": "nora"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,14 @@ class Outage:
     transfer: Mapping[str, object] | None
 
 
-def fail(what: str, during: Load = "idle", nat: Nat = "symmetric", *, patience: float = REDUNDANT_SECONDS) -> Outage:
+def fail(
+    what: str,
+    during: Load = "idle",
+    nat: Nat = "symmetric",
+    mode: Mode = "ways",
+    *,
+    patience: float = REDUNDANT_SECONDS,
+) -> Outage:
     """Breaks whoever serves, and leaves it broken: `heal` mends. LabError if nobody serves.
 
     For redundancy it waits `patience` seconds at most.
@@ -60,7 +70,7 @@ def fail(what: str, during: Load = "idle", nat: Nat = "symmetric", *, patience: 
     fault = FAULTS[what]
     found = gateways()
     struck = _struck(found)
-    client = client_of(BEHIND[nat])
+    client = client_of(BEHIND[nat]) if mode == "ways" else single_client(nat)
     before = redundant.look()
     with echo():
         probe = Probe(client)
@@ -73,7 +83,7 @@ def fail(what: str, during: Load = "idle", nat: Nat = "symmetric", *, patience: 
             at = time.time()
             fault.begin(struck)
             watch = redundant.Watch(before)
-            time.sleep(fault.watch)
+            time.sleep(fault.watch + (0 if mode == "ways" else MOVE_SECONDS))
             seen = probe.seen()
         finally:
             probe.close()
@@ -81,7 +91,7 @@ def fail(what: str, during: Load = "idle", nat: Nat = "symmetric", *, patience: 
     return Outage(
         fault=what,
         at=at,
-        mode="ways",
+        mode=mode,
         nat=nat,
         during=during,
         outage_seconds=round(seen.longest_gap(at)[0], 3),
@@ -191,14 +201,19 @@ def client_of(name: str) -> Client:
     return _client(name, nat, facts)
 
 
-def _joined(name: str) -> Client:
+def single_client(nat: Nat) -> Client:
+    """With one peer, at the floating address."""
+    return _joined(SINGLE[nat], nat, single=True)
+
+
+def _joined(name: str, nat: Nat = "none", *, single: bool = False) -> Client:
     kept = PEERS / f"{name}.json"
     if not kept.exists():
         address, key = enrol(name, "red")
-        client = connect(name, "red", "none", (address, key))
+        client = connect(name, "red", nat, (address, key), single=single)
         clients.wait_for_service(client, 30)
         kept.write_text(json.dumps({"tenant": "red", "address": address, "public_key": key}))
-    return _client(name, "none", json.loads(kept.read_text()))
+    return _client(name, nat, json.loads(kept.read_text()))
 
 
 def _client(name: str, nat: Nat, facts: Mapping[str, str]) -> Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lab import calls
+from lab import calls, clients
 from lab.aws.names import SERVICE_ADDRESSES
 from lab.calls import PathCut, PowerAct
 from lab.fabric.clients import PUBLIC
@@ -108,6 +108,10 @@ def _kill_all(struck: Struck) -> None:
         _power("cut")(one)
 
 
+def _drain(gateway: Gateway) -> None:
+    clients.twinlock(calls.environment(), "gateway", "drain", gateway.slot)
+
+
 def _zone(dark: bool) -> Act:
     def act(struck: Struck) -> None:
         calls.darken(struck.serving.zone, dark)
@@ -176,5 +180,6 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "disk-full": _fault("its disk has no free byte", (_serving(_disk(True)), _if_there(_disk(False))), 12.0),
     "zone-down": _fault("its zone has neither power nor capacity", (_zone(True), _zone(False))),
+    "switch": _fault("none: it hands over because somebody asked", (_serving(_drain), _nothing), 12.0),
     "both": _fault("all gateways lose their power", (_kill_all, _nothing), 60.0),
 }

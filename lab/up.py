@@ -43,14 +43,14 @@ class Clockwork:
         self.console.print(f"[green]✓[/] {what} [dim]{self.timings[name]:.1f} s[/]")
 
 
-def main_job(console: Console, *, move_seconds: float, conflicts: float) -> Report:
+def main_job(console: Console, *, move_seconds: float, conflicts: float, floating: bool = False) -> Report:
     """Everything that `make lab` promises, in order; LabError at the first thing that does not hold."""
     clock = Clockwork(console)
     with clock.step("cloud", "The lab's cloud is up"):
         calls.start(move_seconds=move_seconds, conflicts=conflicts)
     deployer = calls.environment()
     with clock.step("deploy", "pulumi up"):
-        deployment = deploy.up(deployer)
+        deployment = deploy.up(deployer, floating=floating)
     with clock.step("boot", "Both gateways booted from their user data"):
         machines = calls.wait_ready(2, 120.0)
     calls.people(cast(Mapping[str, str], deployment.outputs["policies"]))
@@ -95,10 +95,10 @@ def enrol(name: str, tenant: str) -> tuple[str, str]:
     return clients.enrol(name, tenant, enroller, approver)
 
 
-def connect(name: str, tenant: str, nat: Nat, enrolled: tuple[str, str]) -> Client:
+def connect(name: str, tenant: str, nat: Nat, enrolled: tuple[str, str], *, single: bool = False) -> Client:
     reader = calls.credentials("lab-reader", local=True)
     address, public_key = enrolled
-    return clients.connect(name, tenant, address, public_key, nat=nat, reader=reader)
+    return clients.connect(name, tenant, address, public_key, nat=nat, reader=reader, single=single)
 
 
 def _gateways(environment: Mapping[str, str]) -> dict[str, Mapping[str, object]]:

@@ -23,6 +23,7 @@ ATTACHMENTS = (
 # Services that know no resource for the action, so that there is nothing to name: the reason beside each.
 UNNAMEABLE = {
     "cloudwatch:PutMetricData": "a metric is no resource; its namespace is a condition",
+    "ec2:DescribeAddresses": "EC2's descriptions know no resources",
     "ec2:DescribeInstances": "EC2's descriptions know no resources",
     "ec2:DescribeNetworkInterfaces": "EC2's descriptions know no resources",
     "autoscaling:DescribeAutoScalingGroups": "Auto Scaling's descriptions know no resources",

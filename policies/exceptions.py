@@ -47,6 +47,12 @@ EXCEPTIONS = (
         reason="Clients need an address to call, and it has to outlive the machine.",
     ),
     Exempt(
+        rules=frozenset({"no-public-address"}),
+        component="twinlock:aws:FloatingIp",
+        matches=lambda resource: resource.type == "aws:ec2/eip:Eip",
+        reason="Clients that hold one peer know one address, and it has to follow the machine that serves.",
+    ),
+    Exempt(
         rules=frozenset({"bucket-endpoint-only", "bucket-has-versions", "encrypted-bucket", "deletion-protection"}),
         component="twinlock:aws:Storage",
         matches=_agents_bucket,

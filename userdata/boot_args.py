@@ -18,6 +18,16 @@ class Twin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Floating:
+    """The address that follows whoever serves, for clients that can hold but one peer."""
+
+    public_address: str  # IPv4
+    private_address: str  # IPv4, the second of this slot's interface: where the public one leads to
+    allocation: str  # id of the public address, as the cloud knows it
+    interface: str  # id of this slot's interface
+
+
+@dataclass(frozen=True, kw_only=True)
 class GatewayBoot:
     """One slot's gateway. Changing any of it changes the launch template's version."""
 
@@ -42,3 +52,4 @@ class GatewayBoot:
     agent_key: str  # object key, holds the digest
     agent_sha256: str  # hex
     stock_image: bool  # True: install the packages at boot; False: they are baked in
+    floating: Floating | None = None

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from userdata.boot_args import PAIR_RANGE, GatewayBoot
+from userdata.boot_args import PAIR_RANGE, Floating, GatewayBoot
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html: 16 KB before base64.
 LIMIT_BYTES = 16 * 1024
@@ -82,16 +82,20 @@ def probe_address(boot: GatewayBoot) -> str:
 def render_firewall(boot: GatewayBoot) -> str:
     """The nftables file of a gateway: complete, with the agent's sets empty."""
     twins = tuple(twin.private_address for twin in boot.twins)
+    floating = boot.floating
     never = {*NEVER, boot.tunnel_range, boot.private_address, boot.public_address, *twins}
-    return (
+    never |= {floating.public_address, floating.private_address} if floating else set[str]()
+    service, way = boot.port + 1, boot.port + 2
+    text = (
         _templates()
         .get_template("files/gateway.nft.j2")
         .render(
             port=boot.port,
-            service_ports=f"{boot.port + 1}, {boot.port + 5}",
-            way_ports=f"{boot.port + 2}, {boot.port + 6}",
-            way_port=boot.port + 2,
-            way2_port=boot.port + 6,
+            service_ports=f"{service}, {service + 4}",
+            way_ports=f"{way}, {way + 4}",
+            way_port=way,
+            way2_port=way + 4,
+            copied_ports=f"{{ {service}, {way} }}" if floating else way,
             side_mark=SIDE_MARK,
             copy_mark=_COPY_MARK,
             pair_port=boot.port + 3,
@@ -103,6 +107,22 @@ def render_firewall(boot: GatewayBoot) -> str:
             never6=", ".join(filter(None, (PAIR_RANGE, boot.prefix6))),
             echo6=_echo6(boot),
             mirror=_MIRROR if boot.stock_image else "# closed: the packages are in the image",
+        )
+    )
+    return text + _render_floating(boot, floating) if floating else text
+
+
+def _render_floating(boot: GatewayBoot, floating: Floating) -> str:
+    return (
+        _templates()
+        .get_template("files/floating.nft.j2")
+        .render(
+            floating_address=floating.private_address,
+            port=boot.port,
+            service_ports=f"{boot.port + 1}, {boot.port + 5}",
+            service_port=boot.port + 1,
+            service2_port=boot.port + 5,
+            copy_mark=_COPY_MARK,
         )
     )
 

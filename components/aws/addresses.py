@@ -20,6 +20,7 @@ class AddressesArgs:
     slot: SlotPlan
     subnet_id: pulumi.Input[str]
     group_id: pulumi.Input[str]
+    after: tuple[pulumi.Resource, ...] = ()  # what goes when the interface is gone
 
 
 class Addresses(ComponentResource):
@@ -43,17 +44,18 @@ class Addresses(ComponentResource):
         self.register_outputs({"publicAddress": self.public_address})
 
     def _interface(self) -> NetworkInterface:
+        slot = self._args.slot
         return NetworkInterface(
             f"{self._name}-interface",
             subnet_id=self._args.subnet_id,
-            private_ips=[self._args.slot.private_address],
-            ipv4_prefixes=list(self._args.slot.source_prefixes) or None,
+            private_ips=[slot.private_address, *([slot.floating_address] if slot.floating_address else [])],
+            ipv4_prefixes=list(slot.source_prefixes) or None,
             security_groups=[self._args.group_id],
             # It forwards packets that are not its own.
             source_dest_check=False,
             description=f"{self._name}: outlives its gateways",
             tags=self._tags("interface"),
-            opts=ResourceOptions(parent=self),
+            opts=ResourceOptions(parent=self, depends_on=list(self._args.after)),
         )
 
     def _address(self) -> Eip:

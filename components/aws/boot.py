@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
@@ -14,15 +14,19 @@ from components.models import Settings
 from components.models import Tenant as TenantSettings
 from components.plan import Plan, SlotPlan, bucket_name, way_secret
 from twinlock.registry.definition import Definition, Service, Slot, Source, Tenant, definition_to_json
-from userdata.boot_args import GatewayBoot, Twin
+from userdata.boot_args import Floating, GatewayBoot, Twin
 from userdata.render import UserDataTooLarge, render_base64
 
 
 def definition(
-    settings: Settings, plan: Plan, public_addresses: pulumi.Output[dict[str, str]], key_arn: pulumi.Output[str]
+    settings: Settings,
+    plan: Plan,
+    public_addresses: pulumi.Output[dict[str, str]],
+    key_arn: pulumi.Output[str],
+    floating: pulumi.Output[str],
 ) -> pulumi.Output[str]:
     """The environment as its gateways and the command see it, as JSON. `public_addresses` by slot."""
-    known = pulumi.Output.all(public_addresses, key_arn)
+    known = pulumi.Output.all(public_addresses, key_arn, floating)
     return known.apply(lambda found: definition_to_json(_definition(settings, plan, *found)))
 
 
@@ -35,9 +39,10 @@ def user_data(
     public_address: pulumi.Output[str],
     storage_prefix_list: pulumi.Output[str],
     agent_bucket: pulumi.Output[str],
+    floating: pulumi.Output[list[str]] | None,
 ) -> pulumi.Output[str]:
-    """The slot's cloud-init document, base64."""
-    known = pulumi.Output.all(public_address, storage_prefix_list, agent_bucket)
+    """The slot's cloud-init document, base64. `floating`: public address, allocation and the slot's interface."""
+    known = pulumi.Output.all(public_address, storage_prefix_list, agent_bucket, floating)
     return known.apply(lambda found: render_base64(gateway_boot(settings, plan, slot, agent, *found)))
 
 
@@ -45,7 +50,13 @@ def check_size(settings: Settings, plan: Plan) -> None:
     """Renders each slot's document with values as long as the real ones can be. Raises SettingsError over the limit."""
     widest = Agent(path=Path(), sha256=hashlib.sha256(b"").hexdigest())
     for slot in plan.slots:
-        known = ("255.255.255.255", "pl-0123456789abcdef0", bucket_name(settings.environment, "agent", "01234567"))
+        floating = ["255.255.255.255", "eipalloc-0123456789abcdef0", "eni-0123456789abcdef0"]
+        known = (
+            "255.255.255.255",
+            "pl-0123456789abcdef0",
+            bucket_name(settings.environment, "agent", "01234567"),
+            floating if settings.gateway.floating else None,
+        )
         try:
             render_base64(gateway_boot(settings, plan, slot, widest, *known))
         except UserDataTooLarge as error:
@@ -62,6 +73,7 @@ def gateway_boot(
     public_address: str,
     storage_prefix_list: str,
     agent_bucket: str,
+    floating: Sequence[str] | None,
 ) -> GatewayBoot:
     return GatewayBoot(
         environment=settings.environment,
@@ -87,10 +99,24 @@ def gateway_boot(
         agent_key=agent.key,
         agent_sha256=agent.sha256,
         stock_image=settings.gateway.stock_image,
+        floating=None if floating is None else _floating(slot, *floating),
     )
 
 
-def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, str], key: str) -> Definition:
+def _floating(slot: SlotPlan, public_address: str, allocation: str, interface: str) -> Floating | None:
+    if slot.floating_address is None:
+        return None
+    return Floating(
+        public_address=public_address,
+        private_address=slot.floating_address,
+        allocation=allocation,
+        interface=interface,
+    )
+
+
+def _definition(
+    settings: Settings, plan: Plan, public_addresses: Mapping[str, str], key: str, floating: str
+) -> Definition:
     return Definition(
         environment=settings.environment,
         region=settings.region,
@@ -111,6 +137,7 @@ def _definition(settings: Settings, plan: Plan, public_addresses: Mapping[str, s
         ),
         key=key,
         prefix6=plan.prefix6,
+        floating_address=floating,
     )
 
 

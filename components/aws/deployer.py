@@ -137,6 +137,7 @@ def boundary(settings: Settings, account: str) -> Document:
         agent_bucket_arn=place.bucket("agent"),
         storage_prefix_list="*",
         group_names=(place.gateway,),
+        floating=("*", "*") if settings.gateway.floating else (),
     )
     return permissions.written(permissions.gateway(most))
 

@@ -15,6 +15,7 @@ from components.aws.advice import advise
 from components.aws.endpoints import Endpoints, EndpointsArgs
 from components.aws.existing import look_up
 from components.aws.firewall import Firewall, FirewallArgs
+from components.aws.floating_ip import FloatingIp, FloatingIpArgs
 from components.aws.gateways import Gateway, GatewayArgs
 from components.aws.interface_endpoints import InterfaceEndpoints, InterfaceEndpointsArgs
 from components.aws.network import Network, NetworkArgs
@@ -53,6 +54,7 @@ class Environment(ComponentResource):
         self.firewall = self._firewall()
         self.interface_endpoints = self._interface_endpoints()
         self.storage = self._storage()
+        self.floating = self._floating()
         self.addresses = {slot.name: self._addresses(slot) for slot in plan.slots}
         self.definition = self.registry.define(self._definition())
         self.gateways = {slot.name: self._gateway(slot) for slot in plan.slots}
@@ -190,12 +192,20 @@ class Environment(ComponentResource):
         )
         return InterfaceEndpoints(self._plan.name, args, self._child())
 
+    def _floating(self) -> FloatingIp | None:
+        """None, unless the environment has that endpoint mode."""
+        if not self._settings.gateway.floating:
+            return None
+        return FloatingIp(self._plan.name, FloatingIpArgs(environment=self._settings.environment), self._child())
+
     def _addresses(self, slot: SlotPlan) -> Addresses:
         args = AddressesArgs(
             environment=self._settings.environment,
             slot=slot,
             subnet_id=self.network.public_subnets[slot.name],
             group_id=self.firewall.group_id,
+            # While an interface holds it, it can't be released: it goes after them.
+            after=(self.floating.address,) if self.floating is not None else (),
         )
         return Addresses(self._plan.gateway_name(slot.name), args, self._child())
 
@@ -203,7 +213,14 @@ class Environment(ComponentResource):
         return pulumi.Output.all(**{name: addresses.public_address for name, addresses in self.addresses.items()})
 
     def _definition(self) -> pulumi.Output[str]:
-        return boot.definition(self._settings, self._plan, self._public_addresses(), self.secrets.key.arn)
+        floating = "" if self.floating is None else self.floating.public_address
+        return boot.definition(
+            self._settings,
+            self._plan,
+            self._public_addresses(),
+            self.secrets.key.arn,
+            pulumi.Output.from_input(floating),
+        )
 
     def _gateway(self, slot: SlotPlan) -> Gateway:
         name = self._plan.gateway_name(slot.name)
@@ -242,11 +259,17 @@ class Environment(ComponentResource):
             storage_prefix_list=self.endpoints.storage.prefix_list_id,
             environment=self._settings.environment,
             group_names=tuple(self._plan.gateway_name(each.name) for each in self._plan.slots),
+            floating=self._may_move(slot),
         )
         args = GatewayRoleArgs(
             environment=self._settings.environment, may=may, boundary=self._settings.gateway.permissions_boundary
         )
         return GatewayRole(self._plan.gateway_name(slot.name), args, self._child())
+
+    def _may_move(self, slot: SlotPlan) -> tuple[permissions.Text, ...]:
+        if self.floating is None:
+            return ()
+        return self.floating.address.allocation_id, self.addresses[slot.name].interface_id
 
     def _user_data(self, slot: SlotPlan) -> pulumi.Output[str]:
         return boot.user_data(
@@ -257,7 +280,15 @@ class Environment(ComponentResource):
             public_address=self.addresses[slot.name].public_address,
             storage_prefix_list=self.endpoints.storage.prefix_list_id,
             agent_bucket=self._bucket_names["agent"],
+            floating=self._floating_facts(slot),
         )
+
+    def _floating_facts(self, slot: SlotPlan) -> pulumi.Output[list[str]] | None:
+        """Public address, allocation, and the interface that it is to lead to."""
+        if self.floating is None:
+            return None
+        address = self.floating.address
+        return pulumi.Output.all(address.public_ip, address.allocation_id, self.addresses[slot.name].interface_id)
 
     def _outputs(self) -> dict[str, pulumi.Input[object]]:
         port = self._plan.port
@@ -270,7 +301,13 @@ class Environment(ComponentResource):
             "agentBucket": self.storage.agent_bucket.bucket,
             "discovery": self.registry.discovery.name,
             "policies": self.people.policies,
+            **self._floating_endpoint(),
         }
+
+    def _floating_endpoint(self) -> dict[str, pulumi.Input[object]]:
+        if self.floating is None:
+            return {}
+        return {"floatingEndpoint": pulumi.Output.concat(self.floating.public_address, f":{self._plan.port}")}
 
     def _child(self) -> ResourceOptions:
         return ResourceOptions(parent=self)

@@ -118,6 +118,7 @@ class GatewayRole:
     storage_prefix_list: Text
     environment: str
     group_names: tuple[str, ...]  # of the environment: a twin reports a hung gateway
+    floating: tuple[Text, ...] = ()  # the floating address's allocation, and this slot's interface
 
 
 def gateway(role: GatewayRole) -> tuple[Statement, ...]:
@@ -150,6 +151,30 @@ def gateway(role: GatewayRole) -> tuple[Statement, ...]:
             effect="Allow",
             actions=("autoscaling:SetInstanceHealth",),
             resources=tuple(_group_arn(role, name) for name in role.group_names),
+        ),
+        *_floating(role),
+    )
+
+
+def _floating(role: GatewayRole) -> tuple[Statement, ...]:
+    """Each gateway takes the floating address to itself, and nothing else anywhere."""
+    if not role.floating:
+        return ()
+    place = joined(f"arn:aws:ec2:{role.region}:", role.account, ":")
+    kinds = ("elastic-ip", "network-interface")
+    return (
+        Statement(
+            sid="TakeFloatingAddress",
+            effect="Allow",
+            actions=("ec2:AssociateAddress",),
+            resources=tuple(joined(place, f"{kind}/", one) for kind, one in zip(kinds, role.floating, strict=True)),
+        ),
+        Statement(
+            sid="FindFloatingAddress",
+            effect="Allow",
+            actions=("ec2:DescribeAddresses",),
+            resources=("*",),
+            conditions={"StringEquals": {"aws:RequestedRegion": role.region}},
         ),
     )
 

@@ -31,12 +31,12 @@ def check_room(settings: Settings) -> None:
 
 
 def _addresses(settings: Settings) -> Iterator[Problem]:
-    """One for each slot; those that the environment has already count for it."""
+    """One for each slot, and the floating one; those that the environment has already count for it."""
     held = _asked("elastic IPs", lambda: set(get_eips().public_ips))
     own = _asked("elastic IPs", lambda: set(get_eips(tags={"twinlock:environment": settings.environment}).public_ips))
     if held is None or own is None:
         return
-    more = len(settings.network.zones) - len(own)
+    more = len(settings.network.zones) + settings.gateway.floating - len(own)
     if more <= 0:
         return
     quota = _asked("quota of elastic IPs", lambda: get_service_quota(quota_code=ADDRESSES_QUOTA, service_code="ec2"))

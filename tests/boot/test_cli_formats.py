@@ -97,7 +97,7 @@ def test_the_picture_is_a_png_for_its_owner_alone_and_the_terminal_shows_blocks(
         (("--format", "png", "--private-key-file", "job.key"), 2, "needs --out"),
         (("--format", "networkd"), 2, "--private-key-file"),
         (("--format", "fax"), 2, "fax"),
-        (("--single",), 3, "ways alone"),
+        (("--single",), 3, "write [ways, floating-ip] under twinlock:gateway.endpoints"),
         (("--format", "networkd", "--private-key-file", "job.key", "--out", "no/such/folder"), 3, "can't write"),
     ],
 )
@@ -181,3 +181,42 @@ def test_the_file_of_a_narrowed_peer_routes_what_it_reaches_alone(cloud):
     assert (shown["allowed"], shown["reach"]) == (["10.64.0.1/32", "10.80.12.7/32"], ["nfs"])
     unknown = run("peer", "enrol", "tv", "-t", "red", "-k", public_key("tv"), "--reach", "smb")
     assert (unknown.exit_code, unknown.stdout) == (3, "") and "does not reach smb" in unknown.stderr
+
+
+@pytest.fixture
+def floating(dynamodb, registry_table, key) -> str:
+    write_definition(dynamodb, registry_table, replace(definition(), floating_address="198.51.100.9"))
+    return key
+
+
+def test_a_client_of_one_peer_gets_the_service_at_the_floating_address_in_every_form(floating, tmp_path):
+    shown = facts("peer", "config", "job", "-t", "auto", "--single")
+    assert (shown["ways"], shown["endpoint"]) == ([], "198.51.100.9:51820")
+    assert shown["text"].count("[Peer]") == 1
+    assert "Endpoint = 198.51.100.9:51820\nPersistentKeepalive = 25\n" in shown["text"]
+    folder = tmp_path / "networkd"
+    folder.mkdir()
+    assert with_key("networkd", "--single", "--out", str(folder)).exit_code == 0
+    assert parsed_by_networkd(folder) == ""
+    assert (folder / "tl-lab.netdev").read_text().count("[WireGuardPeer]") == 1
+    keyfile = with_key("networkmanager", "--single").stdout
+    assert "endpoint=198.51.100.9:51820\npersistent-keepalive=25" in keyfile
+    assert keyfile.count("[wireguard-peer.") == 1
+    wide, narrow = with_key("qr").stdout, with_key("qr", "--single").stdout
+    assert len(narrow) < len(wide), "a smaller picture: it holds less"
+    assert "Endpoint" in facts("peer", "config", "job", "-t", "auto")["text"], "and without --single, ways as ever"
+
+
+def test_show_knows_a_file_of_one_peer_by_itself(floating):
+    Path("tl.conf").write_text(config("--single").stdout)
+    words = ("peer", "show", "job", "-t", "auto", "--file", "tl.conf")
+    assert facts(*words)["aged"] == []
+    Path("tl.conf").write_text(config("--single").stdout.replace("198.51.100.9", "198.51.100.8"))
+    assert facts(*words)["aged"] == ["lacks Endpoint 198.51.100.9:51820", "still has Endpoint 198.51.100.8:51820"]
+
+
+def test_status_says_who_holds_the_floating_address(cloud, floating):
+    cloud.registry.put_gateway(gateway_record("a", serving=True, floating=True))
+    cloud.registry.put_gateway(gateway_record("b", floating=False))
+    assert facts("status")["floating"] == ["a"]
+    assert run("status").stdout.count("floating address") == 1

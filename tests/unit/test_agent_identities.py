@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -26,7 +27,7 @@ PEERS = {ANN: peer(), BOB: peer("bob", BOB, "10.100.1.2")}
 
 def seen(handshake: int) -> TunnelPeer:
     return TunnelPeer(
-        public_key=ANN, endpoint=None, allowed_ips=(), handshake=handshake, received=0, sent=0, keepalive=0
+        public_key=ANN, endpoint="192.0.2.1:7", allowed_ips=(), handshake=handshake, received=0, sent=0, keepalive=0
     )
 
 
@@ -68,6 +69,8 @@ def test_a_peer_is_where_it_talked_last_and_is_taken_from_where_it_does_not_answ
     assert merged(first, second) == {ANN: seen(7), BOB: seen(9)}
     assert unanswered((first, second)) == ((ANN,), (BOB,))
     assert unanswered(({ANN: seen(0)}, {ANN: seen(0)})) == ((), ())
+    knocking = {ANN: replace(seen(0), endpoint=None)}
+    assert unanswered((knocking, {ANN: seen(7)})) == ((), ()), "it was not called there, and may still knock"
 
 
 def test_a_rotation_puts_the_new_identity_beside_the_old_one_and_calls_go_out_from_both(stage):
@@ -86,7 +89,7 @@ def test_a_peer_that_answers_the_new_identity_is_written_down_and_the_last_one_e
     stage.table.rotated["service"] = rotation(1, NOW + 3600)
     _round(stage)
     for key in PEERS:
-        stage.wg.renew_peers(SERVICE, [SetPeer(public_key=key)])
+        stage.wg.renew_peers(SERVICE, [SetPeer(public_key=key, endpoint="192.0.2.1:7")])
         stage.machine.peers["wg-service2"][key]["handshake"] = str(NOW)
         stage.wg.peers(SERVICE)
         stage.identities.settle(PEERS)

@@ -28,6 +28,7 @@ from twinlock.agent.desired import desired
 from twinlock.agent.errors import BadBoot
 from twinlock.agent.interfaces import SERVICE, side_tunnel, wg_quick_text
 from twinlock.agent.nft import Nft
+from twinlock.agent.sides import SidedWg
 from twinlock.agent.wg import Wg
 from twinlock.cli import tunnel
 from twinlock.cli.client_formats import network_manager, networkd
@@ -176,6 +177,17 @@ def test_a_peer_is_let_in_and_called_with_both_addresses_and_a_second_pass_chang
     machine.peers["wg-service"][ANN]["allowed"] = "10.100.1.1/32,fd12:3456:789a::a64:101/128"  # as wg shows it
     again = _box(machine).reconcile(want)
     assert not (again.admit or again.cut or again.service_remove or again.way_add)
+
+
+def test_who_may_knock_and_whoever_a_rotated_key_carries_over_have_both_addresses():
+    machine = Machine()
+    box = Box(SidedWg(machine), Nft(machine), Conntrack(machine))
+    box.reconcile(desired(_state(peer()), NOW, "a"))
+    box.let_knock({ANN: "10.100.1.1"})
+    both = "10.100.1.1/32, fd12:3456:789a::a64:101/128"
+    assert machine.peers["wg-service"] == {ANN: {"allowed": both}}
+    box.carry_over(ANN, BOB, "10.100.1.1")
+    assert machine.peers["wg-service"] == {BOB: {"allowed": both.replace(" ", "")}}
 
 
 def test_a_revoked_peer_loses_both_and_its_connections_of_both_end():

@@ -181,6 +181,9 @@ def findings(stack: list[Resource], *, knowingly: bool = True) -> set[tuple[str,
     return {(rule, one.name) for rule, one in broken(stack) if not knowingly or exempt(rule, one) is None}
 
 
+FLOATING = "twinlock:aws:FloatingIp"  # of a mode that this program does not have: test_program_floating_ip.py
+
+
 def broken(stack: list[Resource]) -> list[tuple[str, Resource]]:
     alone = [(rule.name, one) for rule in RULES for one in stack if next(rule.check(one), None)]
     together = [(rule.name, one) for rule in STACK_RULES for one, _ in rule.check(with_bucket_names(stack))]
@@ -220,7 +223,7 @@ def test_a_development_environment_lacks_nothing_but_its_protection():
 def test_the_exceptions_are_few_and_each_is_needed(program: list[Resource]):
     assert len(EXCEPTIONS) <= 6
     used = {(one.component, rule) for rule, resource in broken(program) if (one := exempt(rule, resource))}
-    assert used == {(one.component, rule) for one in EXCEPTIONS for rule in one.rules}
+    assert used == {(one.component, rule) for one in EXCEPTIONS for rule in one.rules if one.component != FLOATING}
     assert all(one.reason.endswith(".") for one in EXCEPTIONS)
 
 

@@ -186,6 +186,7 @@ def test_each_field_that_was_added_has_a_default_and_a_minor_version():
         1: {"Definition.key", "Tenant.preshared_keys", "Tenant.max_key_age"},
         2: {"Definition.prefix6"},
         3: {"Tenant.internet"},
+        4: {"Definition.floating_address"},
     }
     parts = (Definition, Tenant, Service, Slot, Source)
     fields = {f"{part.__name__}.{field.name}": field for part in parts for field in dataclasses.fields(part)}

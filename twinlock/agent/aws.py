@@ -13,6 +13,7 @@ import botocore.session  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
+from twinlock.agent.aws_floating import ElasticIp
 from twinlock.agent.aws_groups import AutoScaling, report_unhealthy
 from twinlock.agent.aws_metadata import instance_id
 from twinlock.agent.aws_secrets import AwsSecrets, SecretsManager
@@ -30,6 +31,8 @@ class Ec2(Protocol):
     """What is used of the client of EC2."""
 
     def get_managed_prefix_list_entries(self, **arguments: object) -> Answer: ...
+    def describe_addresses(self, **arguments: object) -> Answer: ...
+    def associate_address(self, **arguments: object) -> Answer: ...
 
 
 class S3(Protocol):
@@ -99,6 +102,10 @@ class Aws:
 
     def storage_prefixes(self) -> tuple[str, ...]:
         return storage_prefixes(self._ec2, self._boot.storage_prefix_list)
+
+    def floating(self) -> ElasticIp | None:
+        # The client is made when it is first needed: EC2's model is large.
+        return ElasticIp(lambda: self._ec2, self._boot.floating) if self._boot.floating else None
 
     @cached_property
     def _kms(self) -> Kms:

@@ -22,6 +22,16 @@ class Twin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Floating:
+    """The address that follows whoever serves; what each field means: userdata.boot_args.Floating."""
+
+    public_address: str
+    private_address: str
+    allocation: str
+    interface: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Boot:
     """See userdata.boot_args.GatewayBoot for what each field means."""
 
@@ -46,6 +56,7 @@ class Boot:
     agent_key: str
     agent_sha256: str
     stock_image: bool
+    floating: Floating | None = None
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -93,6 +104,7 @@ def boot_from(document: object, where: str) -> Boot:
         agent_key=text("agent_key"),
         agent_sha256=text("agent_sha256"),
         stock_image=_of(bool, found, "stock_image", where),
+        floating=_floating(found["floating"], f"{where}: floating"),
     )
     _check_addresses(boot, where)
     return boot
@@ -108,9 +120,18 @@ def _twins(value: object, where: str) -> tuple[Twin, ...]:
     )
 
 
+def _floating(value: object, where: str) -> Floating | None:
+    if value is None:
+        return None
+    found = _object(value, where)
+    return Floating(**{field.name: _of(str, found, field.name, where) for field in fields(Floating)})
+
+
 def _check_addresses(boot: Boot, where: str) -> None:
     try:
-        for address in (boot.private_address, boot.public_address, *(twin.private_address for twin in boot.twins)):
+        floating = (boot.floating.public_address, boot.floating.private_address) if boot.floating else ()
+        twins = (twin.private_address for twin in boot.twins)
+        for address in (boot.private_address, boot.public_address, *twins, *floating):
             IPv4Address(address)
         check_prefix6(boot.prefix6)
         inside = IPv4Address(boot.gateway_address) in IPv4Network(boot.tunnel_range)

@@ -10,7 +10,8 @@ from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import Desired, Narrow, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.nft import Json, Nft, add_elements, by_family, delete_elements, flush_map, flush_set, prefix
-from twinlock.agent.wg import SetPeer, Wg
+from twinlock.agent.sides import SidedWg
+from twinlock.agent.wg import SetPeer
 from twinlock.registry.ipv6 import host_networks
 from twinlock.registry.preshared import PresharedKey
 
@@ -47,7 +48,12 @@ class Changes:
 
 def diff(want: Desired, have: Have) -> Changes:
     """What is to be done. A live peer that stays as it is appears nowhere."""
-    gone = (key for key, allowed in have.service.items() if not _is_allowed(want, key, allowed))
+    waiting = frozenset(want.rotating.values())  # for their first handshake, until which the old key has the address
+    gone = (
+        key
+        for key, allowed in have.service.items()
+        if not (_is_allowed(want, key, allowed) or (key in want.peers and key in waiting and not allowed))
+    )
     return Changes(
         admit=tuple(sorted(want.served - have.served)),
         cut=tuple(sorted(have.served - want.served)),
@@ -68,7 +74,7 @@ def _not_same(some: Mapping[str, Narrow], others: Mapping[str, Narrow]) -> tuple
 class Box:
     """The drivers of one gateway, and what they last made true."""
 
-    def __init__(self, wg: Wg, nft: Nft, conntrack: Conntrack) -> None:
+    def __init__(self, wg: SidedWg, nft: Nft, conntrack: Conntrack) -> None:
         self.wg, self.nft, self.conntrack = wg, nft, conntrack
         self._have: Have | None = None
         self._preshared: Mapping[str, PresharedKey] = {}
@@ -133,6 +139,43 @@ class Box:
             ),
         )
         self._have = have and replace(have, service={**have.service, **allowed})
+
+    def call_single(self, calls: Sequence[Call]) -> None:
+        """As `call`, from the floating address: these clients know no other, and their NATs let no other in."""
+        if not calls:
+            return
+        ends = (call.endpoint.rpartition(":") for call in calls)
+        known: list[Json] = [{"concat": [address, int(port)]} for address, _, port in ends]
+        self.nft.transaction([add_elements("single", known)])
+        self.call(calls)
+
+    def let_knock(self, peers: Mapping[str, str | None]) -> None:
+        """Lets each of these on the service, if it is not there yet: public key -> its address, or None for a key that
+        another one's address waits for."""
+        if not peers:
+            return
+        have, self._have = self._have, None
+        allowed = {
+            key: () if address is None else host_networks(self._prefix6, address) for key, address in peers.items()
+        }
+        self.wg.let_knock(
+            SERVICE,
+            {
+                key: SetPeer(public_key=key, allowed_ips=networks, preshared=self._preshared.get(key))
+                for key, networks in allowed.items()
+            },
+        )
+        self._have = have and replace(have, service={**allowed, **have.service})
+
+    def carry_over(self, old: str, new: str, address: str) -> None:
+        """A rotated key knocked: the address is its own from now on, and its session stays."""
+        have, self._have = self._have, None
+        self.wg.remove_peers(SERVICE, [old])
+        own = host_networks(self._prefix6, address)
+        self.wg.set_peers(SERVICE, [SetPeer(public_key=new, allowed_ips=own)])
+        if have is not None:
+            service = {key: allowed for key, allowed in have.service.items() if key != old}
+            self._have = replace(have, service={**service, new: own})
 
     def nudge(self, public_keys: Sequence[str]) -> None:
         """Has each of these clients, which were called, turn to this gateway again."""

@@ -44,6 +44,14 @@ class Ways:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Singles:
+    """Where the clients of `slot`, which serves, are that hold no way."""
+
+    slot: str
+    singles: Mapping[str, str]  # the client's public key -> "192.0.2.1:1234"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flows:
     """TCP connections of clients that `slot` masquerades."""
 
@@ -61,7 +69,7 @@ class Health:
     answers: Mapping[str, int]  # by slot
 
 
-Message = Word | Ways | Flows | Health
+Message = Word | Ways | Singles | Flows | Health
 
 
 def encode(message: Message) -> bytes:
@@ -81,6 +89,9 @@ def decode(data: bytes, slot: str) -> Message | None:
         return None
     if "flows" in fields:
         return _flows(fields["flows"], slot)
+    if "singles" in fields:
+        singles = _ends(fields["singles"])
+        return None if singles is None else Singles(slot=slot, singles=singles)
     if "failing" in fields:
         return _health(fields, slot)
     return _ways(fields, slot) if "ends" in fields else _word(fields, slot)
@@ -125,13 +136,17 @@ def _is_number(value: object) -> bool:
 
 
 def _ways(fields: Mapping[str, object], slot: str) -> Ways | None:
-    of, ends = fields.get("of"), fields["ends"]
-    if not isinstance(of, str) or not isinstance(ends, dict):
+    of, ends = fields.get("of"), _ends(fields["ends"])
+    return None if not isinstance(of, str) or ends is None else Ways(slot=slot, of=of, ends=ends)
+
+
+def _ends(said: object) -> Mapping[str, str] | None:
+    if not isinstance(said, dict):
         return None
-    found = cast(Mapping[str, object], ends)
+    found = cast(Mapping[str, object], said)
     if len(found) > LARGEST_WAYS or not all(_is_key(key) and _is_endpoint(end) for key, end in found.items()):
         return None
-    return Ways(slot=slot, of=of, ends=cast(Mapping[str, str], found))
+    return cast(Mapping[str, str], found)
 
 
 def _is_key(key: str) -> bool:

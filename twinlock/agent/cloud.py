@@ -6,6 +6,7 @@ from typing import Protocol
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.errors import BadBoot
+from twinlock.agent.floating import FloatingAddress
 from twinlock.agent.private_key import PrivateKey
 from twinlock.agent.transfer import ProofStore
 from twinlock.registry.data_keys import Envelope
@@ -58,6 +59,10 @@ class Cloud(Protocol):
 
     def report_unhealthy(self, instance_id: str) -> None:
         """Has a twin's machine replaced. Raises CloudUnavailable."""
+        ...
+
+    def floating(self) -> FloatingAddress | None:
+        """The address that follows whoever serves; None where the environment has none."""
         ...
 
     def storage_prefixes(self) -> tuple[str, ...]:

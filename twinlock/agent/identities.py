@@ -165,7 +165,12 @@ class Identities:
         if self._boot.prefix6:
             everybody.append(add_elements("second6", [prefix(network6(self._boot.prefix6, self._boot.tunnel_range))]))
         flushed = ("second", "second6", *(("moved", "moved6") if len(numbers) == 1 else ()))
-        return [*map(flush_set, flushed), *(everybody if numbers[0] % 2 else [])]
+        knocked = [flush_set("both_services"), *([add_elements("both_services", [0])] if _odd(numbers) else [])]
+        return [
+            *map(flush_set, flushed),
+            *(everybody if numbers[0] % 2 else []),
+            *(knocked if self._boot.floating else []),
+        ]
 
     def _send(self, here: frozenset[str]) -> None:
         before = self._nft.addresses("moved") | self._nft.addresses("moved6") if self._moved is None else self._moved

@@ -66,7 +66,9 @@ def side_tunnel(boot: Boot, interface: str, number: int, key: PrivateKey | None)
         return plain
     if number == 0:
         # The prefix length makes the one route that is needed: every tenant is behind wg-service.
-        return replace(plain, address=", ".join(_in_tunnel(boot)))
+        # What comes to the floating address is for this box, whether or not its image has set the address up.
+        own = f"ip address replace {boot.floating.private_address}/32 dev lo" if boot.floating else ""
+        return replace(plain, address=", ".join(_in_tunnel(boot)), after=own)
     rule = f"fwmark {_SIDE_MARK} lookup {_SIDE_MARK} priority {_SIDE_MARK}"
     # The route back to a peer on this side is the other side's, but for the mark: rp_filter 2 takes that.
     to = f"dev %i table {_SIDE_MARK}"

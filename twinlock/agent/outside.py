@@ -10,6 +10,7 @@ from typing import Protocol
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Message
 from twinlock.agent.chrony import Offset
+from twinlock.agent.floating import FloatingAddress
 from twinlock.agent.follow import PeerSource
 from twinlock.agent.identities import Identities
 from twinlock.agent.memory import WayStore
@@ -57,6 +58,7 @@ class Outside:
     report_unhealthy: Callable[[str], None]  # given a hung twin's machine
     reported: ReportTime  # when that was last done
     health: HealthSources | None = None  # None: it never looks
+    floating: FloatingAddress | None = None  # None: the environment has none
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 

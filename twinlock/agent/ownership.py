@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from twinlock.agent import lease as rules
-from twinlock.agent.channel import Flows, Health, Ways, Word
+from twinlock.agent.channel import Flows, Health, Singles, Ways, Word
 from twinlock.agent.checkup import Checked
 from twinlock.agent.lease import LEASE_SECONDS, Claim, Gate, Twin, View
 from twinlock.agent.phases import Cause
@@ -51,7 +51,7 @@ class HandOver:
 
 
 Event = Silent | Answered | HandOver | Word
-Mail = Event | Ways | Flows | Health | Checked  # whatever the main thread takes one after the other
+Mail = Event | Ways | Singles | Flows | Health | Checked  # whatever the main thread takes one after the other
 
 
 class Ownership:

@@ -44,4 +44,5 @@ def load_record(folder: Path) -> GatewayRecord:
         peers=None,
         phases={},
         left_out=0,
+        floating=None,
     )

@@ -46,6 +46,7 @@ class Reporter:
             "failing": tuple(sorted(self._shared.failing)),
             "left_out": len(want.refused),
             "phases": self._shared.phases,
+            "floating": self._shared.floating(),
         }
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return

@@ -9,7 +9,14 @@ from twinlock.agent.wg import TunnelPeer
 from twinlock.registry.model import Peer
 
 
-def carrying(want: Desired, way: Mapping[str, TunnelPeer]) -> Mapping[str, Peer]:
-    """Whoever may be called: the old key until the new one's first handshake on its way, and never after it."""
-    done = {old for old, new in want.rotating.items() if (held := way.get(new)) is not None and held.handshake}
+def carrying(
+    want: Desired, way: Mapping[str, TunnelPeer], service: Mapping[str, TunnelPeer] | None = None
+) -> Mapping[str, Peer]:
+    """Whoever may be called: the old key until the new one's first handshake on its way, or where it holds none on the
+    service, and never after it."""
+    done = {
+        old
+        for old, new in want.rotating.items()
+        if any((held := tunnel.get(new)) is not None and held.handshake for tunnel in (way, service or {}))
+    }
     return {key: peer for key, peer in want.peers.items() if key not in done} if done else want.peers

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from twinlock.agent.boot import Boot
 from twinlock.agent.checkup import FREE_BYTES, Checkup, Looks
 from twinlock.agent.errors import CommandFailed
+from twinlock.agent.floating import Floating
 from twinlock.agent.follower import Follower
 from twinlock.agent.interfaces import NAMES
 from twinlock.agent.notify import notify
@@ -55,9 +56,17 @@ class Gateway:
         self._shared = Shared(self.own, state)
         self.follower = Follower(boot, outside, self._shared, Reporter(record, outside, self._shared))
         self.checkup = Checkup(self._looks(), self.own.events.put, outside.clock)
+        self.floating = None if outside.floating is None else Floating(outside.floating, self._surely, outside.clock)
+        if (floating := self.floating) is not None:
+            self._shared.floating = lambda: floating.held
         self.server = Serving(
-            boot, outside, self._shared, self._wake.set, Wellness(boot.slot, self.checkup.ask, outside.now)
-        )
+            boot, outside, self._shared, self._wake.set, Wellness(boot.slot, self.checkup.ask, outside.now),
+            began=(lambda: None) if self.floating is None else self.floating.wake.set,
+        )  # fmt: skip
+
+    def _surely(self) -> bool:
+        """In doubt the other gateway may serve, and the floating address is its own then."""
+        return self._shared.serving and self.own.gate() == "open"
 
     @property
     def serving(self) -> bool:
@@ -77,6 +86,7 @@ class Gateway:
             "vrrp": self._hear_forever,
             "flows": self._tell_forever,
             "traffic": self._count_forever,
+            **({"floating": lambda: floating.go_on(self._stop)} if (floating := self.floating) else {}),
             **({"checkup": lambda: self.checkup.go_on(self._stop)} if self._out.health else {}),
         }
         for name, work in threads.items():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
-from twinlock.agent.channel import Flows, Health, Ways
+from twinlock.agent.channel import Flows, Health, Singles, Ways
 from twinlock.agent.checkup import Checked
 from twinlock.agent.desired import advanced
 from twinlock.agent.errors import CommandFailed
@@ -25,6 +25,7 @@ from twinlock.agent.ownership import SHARD, HandOver, Mail
 from twinlock.agent.phases import Phases
 from twinlock.agent.rotation import carrying
 from twinlock.agent.shared import Shared
+from twinlock.agent.single_service import SingleService
 from twinlock.agent.ways import WayBook
 from twinlock.agent.wellness import Wellness
 from twinlock.agent.wg import SetPeer, TunnelPeer
@@ -41,11 +42,19 @@ class Serving:
     """`turn` takes what happened, `beat` is what is done several times a second."""
 
     def __init__(
-        self, boot: Boot, outside: Outside, shared: Shared, wake: Callable[[], None], wellness: Wellness
+        self,
+        boot: Boot,
+        outside: Outside,
+        shared: Shared,
+        wake: Callable[[], None],
+        wellness: Wellness,
+        began: Callable[[], None] = lambda: None,
     ) -> None:
         self._boot, self._out, self._shared, self._own = boot, outside, shared, shared.own
         self._wake = wake  # the registry is to be asked for the lease at once
         self._wellness = wellness
+        self._began = began  # the floating address is to be taken at once
+        self._single = SingleService(boot, outside, shared) if outside.floating else None
         self._book = CallBook()
         self._ways, self._fresh = WayBook(boot.slot), FreshWays()
         self._teller, self._flows = FlowTeller(boot.slot), FlowMemory()
@@ -57,7 +66,10 @@ class Serving:
 
     def round(self) -> None:
         """Until the next beat at the latest."""
-        self.careful(lambda: self.turn(max(0.0, self._beat_at - self._out.clock())))
+        until = self._beat_at if self._single is None else min(self._beat_at, self._single.next_at)
+        self.careful(lambda: self.turn(max(0.0, until - self._out.clock())))
+        if self._single is not None:
+            self.careful(self._single.beat)
         began = self._out.clock()
         if began >= self._beat_at:
             self._beat_at = began + _BEAT_SECONDS
@@ -162,6 +174,10 @@ class Serving:
             self._ways.hear(event)
             self._look_soon()
             return
+        if isinstance(event, Singles):
+            if self._single is not None:
+                self._single.book.hear(event, self._out.clock())
+            return
         if isinstance(event, Flows):
             self._flows.hear(event, self._out.clock())
             return
@@ -174,6 +190,8 @@ class Serving:
         for slot in self._own.heard - heard:
             _log.info("gateway %s: heard", slot)
             self._ways.returned(slot)
+            if self._single is not None:
+                self._single.book.returned()
             self._look_soon()
 
     def _look_soon(self) -> None:
@@ -189,6 +207,8 @@ class Serving:
         self._own.fit = True
         self._note_answer(service)
         self._call(opened, service)
+        if self._single is not None:
+            self._single.look(service, way)
         self._out.identities.settle(want.peers if want else {})
         now = self._out.now()
         if want is not None:
@@ -218,7 +238,7 @@ class Serving:
             # In doubt nobody is called: a call would end the very sessions that the clients vouch for.
             if not self._shared.serving or want is None or self._own.gate() == "doubt":
                 return 0
-            calls = self._book.due(carrying(want, way), way, service, self._out.clock(), self._out.now())
+            calls = self._book.due(carrying(want, way, service), way, service, self._out.clock(), self._out.now())
             self._out.box.call(calls)
             called = {call.public_key for call in calls}
             silent = self._book.nudges(service, self._out.clock())
@@ -244,7 +264,10 @@ class Serving:
             self._book.begin(began)
             self._shared.serving = self._may_hold_clients = True
         set_gate(self._out.box.nft, self._own.gate())
+        self._began()
         called = self._call(self._out.box.wg.peers(WAY), {})  # nobody is on the service yet
+        if self._single is not None:
+            self._single.begin()
         ended = self._out.clock()
         self._look_until = ended + CONTESTED_SECONDS
         self._orphans = self._flows.take(self._addresses(), began)

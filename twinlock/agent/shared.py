@@ -7,7 +7,7 @@ so that whoever reads it sees the old or the new one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twinlock.agent.desired import Desired
 from twinlock.agent.ownership import Ownership
@@ -27,6 +27,7 @@ class Shared:
         self.checked_at: float | None = None  # the main thread's: when it last learned that, on the clock
         self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
         self.phases: Mapping[str, int] = {}  # the main thread's: of the last change of who serves, here
+        self.floating: Callable[[], bool | None] = lambda: None  # whether this gateway holds the floating address
         self.fresh = 0  # the main thread's: how many clients hold a way open
         # The counting thread's: of all peers together, and a line for each, in pieces (traffic.py).
         self.traffic: tuple[Traffic, Mapping[str, tuple[str, ...]]] | None = None

@@ -51,6 +51,16 @@ class SidedWg(Wg):
         for side in self.live(interface):
             super().add_peers(side, some)
 
+    def is_on(self, interface: str, public_key: str) -> bool:
+        """Whether it was on every side at the last look."""
+        return all(public_key in self.last_seen(side) for side in self.live(interface))
+
+    def let_knock(self, interface: str, peers: Mapping[str, SetPeer]) -> None:
+        """Puts these on each side on which they were not at the last look: whoever knocks there is let in."""
+        for side in self.live(interface):
+            held = self.last_seen(side)
+            super().add_peers(side, [peer for key, peer in peers.items() if key not in held])
+
     def renew_peers(self, interface: str, peers: Iterable[SetPeer]) -> None:
         some = tuple(peers)
         for side in self.live(interface):
@@ -101,10 +111,10 @@ def _later(one: TunnelPeer, other: TunnelPeer) -> bool:
 
 
 def unanswered(sides: tuple[Seen, Seen]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """On each side, who was called there in vain: it answered on the other."""
+    """On each side, who was called there in vain: it answered on the other. Who is only let knock has no end there."""
     first, second = sides
     both = [key for key in first if key in second]
     return (
-        tuple(key for key in both if second[key].handshake > first[key].handshake),
-        tuple(key for key in both if first[key].handshake > second[key].handshake),
+        tuple(key for key in both if first[key].endpoint and second[key].handshake > first[key].handshake),
+        tuple(key for key in both if second[key].endpoint and first[key].handshake > second[key].handshake),
     )

@@ -6,7 +6,7 @@ Never syncconf: it takes seconds with many peers, and loses their packets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar, cast
@@ -49,6 +49,7 @@ class Wg:
         self._run = runner
         # Of each interface as it was last read: most lines of ten thousand say what they said a second ago.
         self._lines: dict[str, Mapping[str, TunnelPeer]] = {}
+        self._seen: dict[str, Mapping[str, TunnelPeer]] = {}
 
     def interfaces(self) -> frozenset[str]:
         return frozenset(self._run(("wg", "show", "interfaces"), "").split())
@@ -57,7 +58,12 @@ class Wg:
         """By public key."""
         found = parse_dump(self._run(("wg", "show", interface, "dump"), ""), self._lines.get(interface, {}))
         self._lines[interface] = found
-        return {peer.public_key: peer for peer in found.values()}
+        self._seen[interface] = by_key = {peer.public_key: peer for peer in found.values()}
+        return by_key
+
+    def last_seen(self, interface: str) -> Collection[str]:
+        """Whom `peers` found there the last time, by public key; one interface, whatever it is a side of."""
+        return self._seen.get(interface, ())
 
     def preshared(self, interface: str) -> dict[str, PresharedKey]:
         """The pre-shared keys of those peers that have one."""

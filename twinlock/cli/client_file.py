@@ -26,11 +26,14 @@ def client_file(
     preshared: PresharedKey | None = None,
     *,
     full: bool = False,
+    single: bool = False,
 ) -> ClientFile:
-    """`full`: for all of the device's traffic. Raises Refused if the peer is revoked, expired or may not have that, a
-    key is not its, or the gateways never booted."""
+    """`full`: for all of the device's traffic; `single`: with one peer. Raises Refused if the peer is revoked, expired
+    or may not have that, there is no address for one peer, a key is not its, or the gateways never booted."""
     registry = environment.registry
     definition = registry.definition()
+    if single:
+        _check_single(environment.name, definition)
     rules = tenant_of(definition, tenant)
     peer = _whose(private_key, registry.live(tenant, name)) or registry.peer(tenant, name)
     if peer.state not in ("pending", "approved"):
@@ -48,9 +51,10 @@ def client_file(
         mtu=definition.mtu,
         service_public_key=handed_out(registry, "service", gateways, time.time()).public_key,
         allowed=EVERYWHERE if full else allowed_networks(definition, own, gateways),
-        ways=tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
+        ways=() if single else tuple(_way(registry, definition, slot, gateways) for slot in definition.slots),
         preshared=preshared,
         prefix6=definition.prefix6,
+        single=f"{definition.floating_address}:{definition.port}" if single else None,
     )
 
 
@@ -64,6 +68,14 @@ def _check_full(peer: Peer, own: Tenant, tenant: Tenant) -> None:
         reach = ", ".join(peer.reach or ())
         raise Refused(
             f"peer {peer.name} of tenant {tenant.name} reaches {reach} alone: --full needs internet beside it"
+        )
+
+
+def _check_single(environment: str, definition: Definition) -> None:
+    if not definition.floating_address:
+        raise Refused(
+            f"environment {environment} has no address for a client of one peer: write [ways, floating-ip] under "
+            "twinlock:gateway.endpoints in its stack file and deploy, or leave out --single"
         )
 
 

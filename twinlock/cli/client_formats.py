@@ -49,6 +49,7 @@ def network_manager(file: ClientFile, key: PrivateKey) -> str:
             f"[wireguard-peer.{file.service_public_key}]",
             *_keyfile_preshared(file),
             f"allowed-ips={';'.join(file.allowed)};",
+            *([] if file.single is None else [f"endpoint={file.single}", f"persistent-keepalive={KEEPALIVE}"]),
         ],
         *(_keyfile_way(way, file) for way in file.ways),
         *_keyfile_addresses(file),
@@ -86,6 +87,7 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
             f"PublicKey={file.service_public_key}",
             *_networkd_preshared(file),
             f"AllowedIPs={','.join(file.allowed)}",
+            *([] if file.single is None else [f"Endpoint={file.single}", f"PersistentKeepalive={KEEPALIVE}"]),
         ],
         *(_networkd_way(way, file) for way in file.ways),
     ]

@@ -178,6 +178,7 @@ def row(one: GatewayHealth) -> tuple[str, ...]:
     if one.record is None:
         return one.slot, one.zone, "-", one.public_address, "-", "-", "-", "-", state
     role = "[bold]serving[/]" if one.record.serving else "standby"
+    role += ", floating address" if one.record.floating else ""
     up = screen.span(max(0, int(time.time()) - one.record.booted_at))
     ways = "-" if one.record.ways is None else str(one.record.ways)
     return one.slot, one.zone, one.record.instance_id, one.public_address, role, _held(one.record), ways, up, state

@@ -57,10 +57,21 @@ def fail(
     nat: Annotated[
         Literal["none", "port-restricted", "symmetric"], typer.Option(help="What stands before the client.")
     ] = "symmetric",
+    mode: Annotated[Literal["ways", "floating-ip"], typer.Option(help="How the client is reached.")] = "ways",
     as_json: AsJson = False,
 ) -> None:
     """Break the gateway that serves, and measure what a client loses."""
-    _become("fail", what, "--during", during, "--nat", nat, *(["--json"] if chosen(ctx, None, as_json).json else []))
+    _become(
+        "fail",
+        what,
+        "--during",
+        during,
+        "--nat",
+        nat,
+        "--mode",
+        mode,
+        *(["--json"] if chosen(ctx, None, as_json).json else []),
+    )
 
 
 @app.command(epilog="Example: sudo twinlock lab heal")

@@ -19,9 +19,8 @@ from twinlock.cli.peer_bulk import approve_listed
 from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import made_for, read_preshared_key
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
-from twinlock.cli.wireguard_file import ClientFile, aged, routes_all
+from twinlock.cli.wireguard_file import ClientFile, aged, is_single, routes_all
 from twinlock.registry import reach as narrow
-from twinlock.registry.errors import Refused
 from twinlock.registry.ground import tenant_of
 from twinlock.registry.ipv6 import addresses
 from twinlock.registry.key_age import Aged
@@ -261,15 +260,13 @@ def config(
     """Write the file for `wg-quick` and the WireGuard apps, for NetworkManager or systemd-networkd, or as a QR code."""
     scope = chosen(ctx, environment, as_json)
     key = None if private_key_file is None else read_private_key(private_key_file)
-    if single:
-        raise Refused("--single needs an endpoint mode that holds one address; this environment has ways alone")
     if form is not Form.WG_QUICK and key is None:
         raise typer.BadParameter(f"--format {form.value} needs --private-key-file: it can't be filled in later")
     if form is Form.PNG and out is None:
         raise typer.BadParameter("--format png needs --out: a picture is not for a terminal")
     preshared = None if preshared_key_file is None else read_preshared_key(preshared_key_file)
     opened = scope.open()
-    file = client_file(opened, tenant, name, key, preshared, full=full)
+    file = client_file(opened, tenant, name, key, preshared, full=full, single=single)
     if full:
         screen.show_warning(_FULL)
     for each in aged_keys(tenant_of(opened.registry.definition(), tenant), [file.peer], int(time.time())):
@@ -290,19 +287,21 @@ def _aged(opened: Environment, peer: Peer, text: str) -> tuple[str, ...]:
     """A file for all traffic is as it should be as long as the peer may have one."""
     own = narrow.narrowed(tenant_of(opened.registry.definition(), peer.tenant), peer.reach)
     full = own.internet and routes_all(text)
-    return aged(text, client_file(opened, peer.tenant, peer.name, None, full=full))
+    return aged(text, client_file(opened, peer.tenant, peer.name, None, full=full, single=is_single(text)))
 
 
 def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequence[Path]) -> dict[str, screen.Json]:
     ways = [{"slot": way.slot, "public_key": way.public_key, "endpoint": way.endpoint} for way in file.ways]
     own = addresses(file.prefix6, file.peer.address)
-    facts = {
+    facts: dict[str, screen.Json] = {
         "addresses": own,
         "allowed": file.allowed,
         "mtu": file.mtu,
         "service_public_key": file.service_public_key,
         "ways": ways,
     }
+    if file.single is not None:
+        facts["endpoint"] = file.single
     if not written:
         return {**_facts(file.peer), **facts, "text": "".join(content.decode() for content in rendered.values())}
     return {**_facts(file.peer), **facts, "file": str(written[0]), "files": [str(path) for path in written]}

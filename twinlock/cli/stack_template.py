@@ -39,6 +39,7 @@ config:
     image: {image}  # Debian 13 arm64; `twinlock environment image --update` moves it
     # instance_type: t4g.small
     # disk_gib: 8
+    # endpoints: [ways]  # [ways, floating-ip]: an address besides for clients that can hold but one peer, and iPhones
     # permissions_boundary: arn:aws:iam::111122223333:policy/twinlock-prod-boundary  # `environment policy` writes it
     # stock_image: true  # false where the packages are baked in
   twinlock:storage:

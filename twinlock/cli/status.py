@@ -44,6 +44,7 @@ def _facts(found: Standing) -> dict[str, screen.Json]:
         "environment": found.environment,
         "region": found.region,
         "serving": [one.slot for one in found.gateways if one.record is not None and one.record.serving],
+        "floating": [one.slot for one in found.gateways if one.record is not None and one.record.floating],
         "well": all(one.problem is None for one in found.gateways),
         "last_takeover": _last_takeover(found),
         "gateways": [gateway.facts(one) for one in found.gateways],

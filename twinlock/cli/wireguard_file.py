@@ -1,6 +1,7 @@
-"""The file that a stock WireGuard client takes, with open ways: pure.
+"""The file that a stock WireGuard client takes, with open ways or with one peer: pure.
 
 The service peer has no endpoint: whoever serves calls the client. A way to each slot keeps the client's NAT open to it.
+A client that can hold but one peer has the service alone, at the floating address.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class ClientFile:
     ways: tuple[Way, ...]
     prefix6: str = ""  # of the peer's IPv6 address, if it has one
     preshared: PresharedKey | None = None
+    single: str | None = None  # address:port of the one peer, for a client that can hold no more; it has no ways
 
     @property
     def full(self) -> bool:
@@ -93,11 +95,14 @@ def _text(*blocks: Sequence[str]) -> str:
 
 def _peers(file: ClientFile) -> list[Sequence[str]]:
     service = [
-        "# The service. No endpoint: the gateway that serves calls.",
+        "# The service. No endpoint: the gateway that serves calls."
+        if file.single is None
+        else "# The service, at the address that follows the gateway that serves.",
         "[Peer]",
         f"PublicKey = {file.service_public_key}",
         *_preshared(file),
         f"AllowedIPs = {', '.join(file.allowed)}",
+        *([] if file.single is None else [f"Endpoint = {file.single}", f"PersistentKeepalive = {KEEPALIVE}"]),
     ]
     return [service, *(_way(way, file) for way in file.ways)]
 
@@ -118,6 +123,11 @@ def _way(way: Way, file: ClientFile) -> Sequence[str]:
         f"Endpoint = {way.endpoint}",
         f"PersistentKeepalive = {KEEPALIVE}",
     ]
+
+
+def is_single(text: str) -> bool:
+    """Whether a wg-quick file holds one peer."""
+    return text.count("[Peer]") == 1
 
 
 def aged(text: str, file: ClientFile) -> tuple[str, ...]:

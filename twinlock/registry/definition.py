@@ -19,7 +19,9 @@ from typing import Literal, cast
 from twinlock.registry.ipv6 import check_prefix6
 
 VERSION = 1
-MINOR = 3  # 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6; 3: Tenant.internet
+# 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6; 3: Tenant.internet;
+# 4: Definition.floating_address
+MINOR = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ class Definition:
     slots: tuple[Slot, ...]
     key: str = ""  # ARN of the environment's key
     prefix6: str = ""  # an IPv6 /96: a peer's IPv6 address is this and its IPv4 address; empty: IPv4 alone
+    floating_address: str = ""  # IPv4 that follows whoever serves, if the environment has one
 
 
 Part = type[Definition | Tenant | Service | Slot | Source]
@@ -137,6 +140,7 @@ def _definition(fields: dict[str, object]) -> Definition:
         slots=tuple(_slot(entry) for entry in _list(fields, "slots")),
         key=_text(fields, "key") if "key" in fields else "",
         prefix6=_text(fields, "prefix6") if "prefix6" in fields else "",
+        floating_address=_text(fields, "floating_address") if "floating_address" in fields else "",
     )
 
 
@@ -198,6 +202,8 @@ def _check_addresses(definition: Definition) -> None:
         tunnel = IPv4Network(definition.tunnel_range)
         if IPv4Address(definition.gateway_address) not in tunnel:
             raise DefinitionError(f"gateway_address {definition.gateway_address} is not inside {tunnel}")
+        if definition.floating_address:
+            IPv4Address(definition.floating_address)
         for slot in definition.slots:
             for address in (slot.public_address, slot.private_address):
                 IPv4Address(address)

@@ -158,6 +158,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"traffic": record.traffic} if record.traffic is not None else {}),
         **({"left_out": record.left_out} if record.left_out else {}),
         **({"phases": record.phases} if record.phases else {}),
+        **({"floating": record.floating} if record.floating is not None else {}),
     }
 
 
@@ -185,6 +186,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         traffic=numbers(item, "traffic") if "traffic" in item else None,
         left_out=number(item, "left_out") if "left_out" in item else 0,
         phases=_phases(item) if "phases" in item else {},
+        floating=flag(item, "floating") if "floating" in item else None,
     )
 
 

@@ -95,6 +95,7 @@ class GatewayRecord:
     traffic: Mapping[str, int] | None = None  # of all its peers since its agent began: Traffic's fields (traffic.py)
     phases: Mapping[str, int] = field(default_factory=dict[str, int])  # by names of PHASES
     left_out: int = 0  # peers of the registry that it does not serve: it does not believe them, or has no place
+    floating: bool | None = None  # whether it holds the floating address; None: there is none
 
 
 @dataclass(frozen=True, kw_only=True)
