@@ -26,6 +26,18 @@ chgrp -R systemd-network /run/systemd/network
 SYSTEMD_LOG_LEVEL=info timeout 3 {NETWORKD} 2>&1
 true
 """
+# Where packets go of a device with a way out: a program's, WireGuard's own (by its mark), a program's by IPv6.
+QUICK = """
+mount -t tmpfs none /run
+ip link add net type veth peer name far
+ip link set lo up; ip link set net up; ip link set far up
+ip addr add 192.0.2.9/24 dev net; ip route add default via 192.0.2.1
+trap 'wg-quick down "$1" >&2' EXIT
+wg-quick up "$1" >&2
+ip -o route get 151.101.1.9
+ip -o route get 198.51.100.11 mark "$(wg show tlfull fwmark)"
+ip -6 -o route get 2606:4700::1
+"""
 
 
 @pytest.fixture(params=["", "fd12:3456:789a::/96"], ids=["IPv4", "both families"])
@@ -172,6 +184,17 @@ def test_a_full_tunnel_keeps_wireguards_own_packets_out_of_it_in_each_form(every
     assert "RouteTable=51820\nFirewallMark=51820\n" in netdev and "RouteTable=main" not in netdev
     assert network.count("[RoutingPolicyRule]") == 2 and "FirewallMark=51820\nInvertRule=yes" in network
     assert parsed_by_networkd(folder) == ""
+
+
+def test_wg_quick_routes_everything_into_a_full_tunnel_but_its_own_packets_to_the_gateways(everywhere, tmp_path):
+    """The stock wg-quick, in namespaces of its own."""
+    path = tmp_path / "tlfull.conf"
+    assert with_key("wg-quick", "--full", "--out", str(path)).exit_code == 0
+    argv = ["unshare", "--mount", "--net", "sh", "-ec", QUICK, "-", str(path)]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 0, said.stderr
+    plain, marked, six = said.stdout.strip().splitlines()
+    assert "dev tlfull" in plain and "dev net" in marked and "dev tlfull" in six
 
 
 def test_the_file_of_a_narrowed_peer_routes_what_it_reaches_alone(cloud):
