@@ -1,8 +1,7 @@
 """`test_tiers.py [--all] TIER…` runs tiers of the tests, each in a run of its own (what one loads makes another slow),
 all of them even if one fails, and ends with their counts. Without --all, tests marked `long` are left out.
 
-The lab tier runs beside the others, which leave it the processor when it wants it: it mostly waits anyway, and what it
-looks at is timed. What it printed is shown when both have ended.
+The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended.
 The boot tier waits for machines and engines as much as it works: its files, and those of the unit tier, are shared out
 among several workers.
 """
@@ -25,9 +24,8 @@ TIERS = tuple(tier for lane in LANES for tier in lane)
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
 OPTIONS = {
     "unit": ("--numprocesses=2", "--dist=loadfile"),
-    "boot": (f"--numprocesses={WORKERS}", "--dist=loadfile", "--no-loadscope-reorder"),
+    "boot": (f"--numprocesses={WORKERS}", "--dist=loadfile"),
 }
-NICER = dict.fromkeys(LANES[0], ("nice", "-n", "10"))
 PASSED = 0  # of pytest's exit codes
 
 
@@ -46,7 +44,6 @@ class Run:
 
     def _tier(self, tier: str, *, shown: bool) -> int:
         command = [
-            *NICER.get(tier, ()),
             sys.executable,
             "-m",
             "pytest",
