@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.agent_samples import ANN, BOB, NOW, Machine, peer
-from tests.unit.test_agent_run import Table, Vault
+from tests.gateway_stage import Table, Vault
 from tests.userdata_samples import gateway_boot
 from twinlock.agent.boot import boot_from
 from twinlock.agent.identities import Identities

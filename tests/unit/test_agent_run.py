@@ -5,244 +5,39 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from dataclasses import replace
 
 import pytest
 
 from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer
-from tests.preshared_samples import Kms, Sealed
+from tests.gateway_stage import BOOT, Table, Vault, record, turn
 from tests.userdata_samples import gateway_boot
 from twinlock.agent import serving
 from twinlock.agent.atomic_file import write_private
 from twinlock.agent.boot import BOOT_FILE, boot_from, load_boot
 from twinlock.agent.bootstrap import Surroundings, bootstrap
-from twinlock.agent.box import Box
-from twinlock.agent.channel import Flows, Message, Word
+from twinlock.agent.channel import Flows, Word
 from twinlock.agent.checkup import Checked
-from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError, BadBoot, BadState, CloudUnavailable, CommandFailed
 from twinlock.agent.follow import follow, read_in_full
-from twinlock.agent.identities import Identities
 from twinlock.agent.interfaces import NAMES, PAIR, pair_address
 from twinlock.agent.nft import Nft
-from twinlock.agent.outside import Outside
 from twinlock.agent.ownership import Silent
 from twinlock.agent.pair import join, pair_peers
-from twinlock.agent.preshared import PresharedKeys
 from twinlock.agent.record import load_record
-from twinlock.agent.report_time import ReportTime
-from twinlock.agent.run import Gateway
-from twinlock.agent.sides import SidedWg
-from twinlock.agent.state_file import StateFile
 from twinlock.agent.wg import SetPeer, Wg
-from twinlock.registry.errors import Corrupt, Unavailable
-from twinlock.registry.kms import KmsEnvelope
-from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
+from twinlock.registry.errors import Corrupt
+from twinlock.registry.model import SwitchWish
 from userdata.render import boot_json
-
-BOOT = boot_from(json.loads(boot_json(gateway_boot())), "boot.json")
-
-
-def record(slot="a", **changes) -> GatewayRecord:
-    fields = {
-        "slot": slot,
-        "instance_id": f"i-{slot}",
-        "zone": f"eu-west-1{slot}",
-        "private_address": "10.0.1.10",
-        "public_address": "203.0.113.10",
-        "service_public_key": ANN,
-        "way_public_key": ANN,
-        "pair_public_key": BOB,
-        "agent_version": "0.1.0",
-        "agent_sha256": "00",
-        "booted_at": NOW,
-        "heartbeat_at": NOW,
-        "applied": {},
-        "storage_prefixes": (),
-        "serving": False,
-    }
-    return GatewayRecord(**{**fields, **changes})
-
-
-class Table:
-    """A registry in memory, which can be gone."""
-
-    def __init__(self, *peers) -> None:
-        self.what = definition()
-        self.peers = {one.name: one for one in peers}
-        self.numbers = {"ml": 1}
-        self.names: dict[int, set[str]] = {}
-        self.lease: ShardLease | None = None
-        self.wish: SwitchWish | None = None
-        self.gone, self.reads = False, []
-        self.records: list[GatewayRecord] = []
-        self.identities: dict[str, Identity] = {}
-        self.rotated: dict[str, Rotation] = {}
-        self.marks: set[str] = set()
-        self.kept: dict[str, tuple[str, ...]] = {}
-        self.counted: dict[str, tuple[str, ...]] = {}
-        self.twins: tuple[GatewayRecord, ...] = ()
-
-    def _ask(self, what: str) -> None:
-        self.reads.append(what)
-        if self.gone:
-            raise Unavailable("table twinlock-lab: AWS can't be reached")
-
-    def change(self, *names: str) -> None:
-        self.numbers["ml"] += 1
-        self.names[self.numbers["ml"]] = set(names)
-
-    def definition(self):
-        self._ask("definition")
-        return self.what
-
-    def generations(self):
-        self._ask("generations")
-        return dict(self.numbers)
-
-    def changed_names(self, tenant, since, upto):
-        self._ask("changes")
-        numbers = range(since + 1, upto + 1)
-        if upto < since or not all(number in self.names for number in numbers):
-            return None
-        return frozenset(name for number in numbers for name in self.names[number])
-
-    def served_peers(self, tenant, names=None):
-        self._ask("full" if names is None else f"some {sorted(names)}")
-        return tuple(
-            one for one in self.peers.values() if one.tenant == tenant and (names is None or one.name in names)
-        )
-
-    def identity(self, name):
-        self._ask("identity")
-        return self.identities.get(name)
-
-    def claim_identity(self, identity):
-        self._ask("claim")
-        return self.identities.setdefault(identity.name, identity)
-
-    def rotations(self):
-        self._ask("rotations")
-        return dict(self.rotated)
-
-    def moved(self, rotation):
-        return frozenset(self.marks)
-
-    def mark_moved(self, rotation, public_keys):
-        self._ask("mark")
-        self.marks.update(public_keys)
-
-    def end_rotation(self, rotation):
-        self._ask("end")
-        self.rotated[rotation.name] = replace(rotation, until=int(NOW))
-
-    def put_gateway(self, what):
-        self._ask("put")
-        self.records.append(what)
-
-    def switch_wish(self):
-        self._ask("switch")
-        return self.wish
-
-    def ways(self, slot):
-        self._ask("ways")
-        return dict(self.kept)
-
-    def keep_ways(self, slot, piece, ends):
-        self._ask("keep ways")
-        self.kept[piece] = ends
-
-    def keep_traffic(self, slot, piece, lines):
-        self._ask("keep traffic")
-        self.counted[piece] = lines
-
-    def gateways(self, slots):
-        self._ask("gateways")
-        return self.twins
-
-    def write_lease(self, lease, *, over=None, seen=None):
-        self._ask("lease")
-        held = self.lease
-        if held is None or held.owner in (lease.owner, over) or held.until_ms == seen:
-            self.lease = lease
-        return self.lease
-
-    def owned_by(self, slot: str) -> None:
-        self.lease = ShardLease(shard=0, owner=slot, until_ms=int(NOW * 1000))
-
-
-class Time:
-    def __init__(self) -> None:
-        self.at = 1000.0
-
-    def clock(self) -> float:
-        return self.at
-
-    def now(self) -> float:
-        return NOW + self.at - 1000.0
-
-
-@pytest.fixture
-def stage(tmp_path):
-    class Stage:
-        table, machine, time = Table(peer()), Machine(), Time()
-        prefixes = ("3.5.64.0/21",)
-
-        def __init__(self) -> None:
-            self.said: list[Message] = []
-            self.packets: list[tuple[str, bytes]] = []
-            self.reported: list[str] = []
-
-        def gateway(self) -> Gateway:
-            def listed():
-                if self.table.gone:
-                    raise CloudUnavailable("prefix list pl-1: no answer")
-                return self.prefixes
-
-            wg, nft = SidedWg(self.machine), Nft(self.machine)
-            outside = Outside(
-                registry=self.table,
-                leases=self.table,
-                say=self.said.append,
-                listen=lambda: None,
-                silences=lambda: iter(()),
-                send_raw=self.packets.extend,
-                storage_prefixes=listed,
-                box=Box(wg, nft, Conntrack(self.machine)),
-                identities=Identities(BOOT, self.table, Vault(), wg, nft, tmp_path / "wireguard", self.time.now),
-                preshared=PresharedKeys(
-                    Sealed(), lambda what: KmsEnvelope(Kms(), what.environment, what.key), self.time.now
-                ),
-                state_file=StateFile(tmp_path),
-                report_unhealthy=self.reported.append,
-                reported=ReportTime(tmp_path),
-                now=self.time.now,
-                clock=self.time.clock,
-            )
-            return Gateway(BOOT, record(), outside)
-
-        def opens_a_way(self) -> None:
-            way = self.machine.peers["wg-way"][ANN]
-            way.update(endpoint="198.51.100.2:29112", handshake=str(int(self.time.now())))
-
-    return Stage()
-
-
-def _turn(stage, gateway, seconds=1.0) -> None:
-    stage.time.at += seconds
-    gateway.follower.follow_once()
-    gateway.ask_once()
-    gateway.server.turn()
 
 
 def test_what_the_firewall_counted_is_kept_and_the_sum_is_in_the_record(stage):
     gateway = stage.gateway()
     gateway.count_once()  # nothing is known yet, and nothing is counted
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.machine.counted = {"sent": {"10.100.1.1": (3, 300)}, "refused": {"10.100.1.1": (1, 40)}}
     gateway.count_once()
-    _turn(stage, gateway, 6)
+    turn(stage, gateway, 6)
     assert stage.table.records[-1].traffic is not None
     assert (stage.table.records[-1].traffic["sent_bytes"], stage.table.records[-1].traffic["refused_packets"]) == (
         300,
@@ -253,8 +48,8 @@ def test_what_the_firewall_counted_is_kept_and_the_sum_is_in_the_record(stage):
 
 def test_the_first_turns_make_the_box_equal_and_says_so(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
-    _turn(stage, gateway)
+    turn(stage, gateway)
+    turn(stage, gateway)
     assert ANN in stage.machine.peers["wg-way"]
     said = stage.table.records[-1]
     assert (said.applied, said.serving, said.storage_prefixes) == ({"ml": 1, "ci": 0}, True, ("3.5.64.0/21",))
@@ -262,42 +57,42 @@ def test_the_first_turns_make_the_box_equal_and_says_so(stage):
 
 def test_a_gateway_says_with_its_heartbeat_how_many_clients_hold_a_way_to_it(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.table.records[-1].ways == 0, "none, and not unknown: a switch to it has to wait"
     stage.opens_a_way()
     gateway.server.beat()
-    _turn(stage, gateway, 6.0)
+    turn(stage, gateway, 6.0)
     assert stage.table.records[-1].ways == 1
 
 
 def test_a_gateway_says_at_once_how_full_it_is_and_whom_it_leaves_out(stage, monkeypatch):
     monkeypatch.setattr("twinlock.agent.desired.HOLDS", 1)
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert (stage.table.records[-1].peers, stage.table.records[-1].left_out) == (1, 0)
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.8")
     stage.table.change("bob")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert (stage.table.records[-1].peers, stage.table.records[-1].left_out) == (1, 1)
 
 
 def test_an_idle_turn_costs_one_small_read_and_a_lease(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
-    _turn(stage, gateway)
+    turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.reads.clear()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     # The twin was never heard here: its key is looked for.
     assert stage.table.reads == ["generations", "switch", "gateways", "lease"]
 
 
-def test_a_change_is_fetched_by_name_applied_and_reported_in_one_turn(stage):
+def test_a_change_is_fetched_by_name_applied_and_reported_in_oneturn(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
     stage.table.change("bob")
     stage.table.reads.clear()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert "some ['bob']" in stage.table.reads
     assert "full" not in stage.table.reads
     assert BOB in stage.machine.peers["wg-way"]
@@ -324,20 +119,20 @@ def test_a_generation_that_went_back_is_a_full_read():
 
 def test_everything_is_read_again_every_five_minutes(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.peers = {}  # without a generation: a restored table, or somebody's mistake
-    _turn(stage, gateway, 299)
+    turn(stage, gateway, 299)
     assert ANN in stage.machine.peers["wg-way"]
-    _turn(stage, gateway, 2)
+    turn(stage, gateway, 2)
     assert stage.machine.peers["wg-way"] == {}
 
 
 def test_a_new_definition_is_seen_within_seconds(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     tenants = tuple(dataclasses.replace(tenant, storage=False) for tenant in stage.table.what.tenants)
     stage.table.what = definition(tenants=tenants)
-    _turn(stage, gateway, 15)
+    turn(stage, gateway, 15)
     flushed = [c["flush"].get("set", {}).get("name") for c in stage.machine.transactions[-1] if "flush" in c]
     added = {
         c["add"]["element"]["name"]: c["add"]["element"]["elem"] for c in stage.machine.transactions[-1] if "add" in c
@@ -349,37 +144,37 @@ def test_a_new_definition_is_seen_within_seconds(stage):
 def test_a_client_is_called_only_by_whoever_serves(stage):
     stage.table.owned_by("b")
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     assert gateway.server.call_once() == 0
     stage.table.owned_by("a")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.machine.peers["wg-service"][ANN]["endpoint"] == "198.51.100.2:29112"
 
 
 def test_when_no_gateway_is_left_the_next_one_calls_the_ways_that_its_slot_had(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gateway.server.beat()
-    _turn(stage, gateway, 5)
+    turn(stage, gateway, 5)
     stage.machine.peers = {name: {} for name in stage.machine.peers}  # a new machine
     stage.machine.served = set()
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     gateway.server.beat()
     assert stage.machine.peers["wg-way"][ANN] == {
         "allowed": "(none)",
         "endpoint": "198.51.100.2:29112",
         "keepalive": "25",
     }
-    _turn(stage, gateway, 30)
+    turn(stage, gateway, 30)
     assert stage.table.kept["r"], "not forgotten before the client would have knocked by itself"
 
 
 def test_a_remembered_way_does_not_bring_back_a_peer_that_is_revoked_meanwhile(stage, monkeypatch):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
 
     def revoked_meanwhile(way, now):
         stage.table.peers.clear()
@@ -394,24 +189,24 @@ def test_a_remembered_way_does_not_bring_back_a_peer_that_is_revoked_meanwhile(s
 
 def test_whoever_lost_the_lease_lets_go_of_every_client(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gateway.server.call_once()
     stage.table.owned_by("b")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.machine.peers["wg-service"] == {}
     assert gateway.server.call_once() == 0
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.table.records[-1].serving is False
 
 
 def test_clients_that_a_crashed_agent_had_called_are_let_go_when_another_serves(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gateway.server.call_once()
     stage.table.owned_by("b")
-    _turn(stage, stage.gateway())
+    turn(stage, stage.gateway())
     assert stage.machine.peers["wg-service"] == {}
 
 
@@ -423,7 +218,7 @@ def _hear(gateway, **changes):
 def test_who_takes_over_asks_clients_for_the_connections_that_ended_with_the_old_owner(stage):
     stage.table.owned_by("b")
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gone = "10.100.9.9:7>52.216.10.10:443"  # of somebody who may not come in any more
     gateway.own.events.put(Flows(slot="b", flows=("10.100.1.1:38012>52.216.10.10:443", gone)))
@@ -448,7 +243,7 @@ def test_the_twins_are_told_of_connections_by_whoever_serves(stage):
     gateway = stage.gateway()
     gateway.server.tell_flows()
     assert not stage.said
-    _turn(stage, gateway)
+    turn(stage, gateway)
     gateway.server.tell_flows()
     gateway.server.tell_flows()
     told = [said for said in stage.said if isinstance(said, Flows)]
@@ -457,17 +252,17 @@ def test_the_twins_are_told_of_connections_by_whoever_serves(stage):
 
 def test_a_switch_lets_go_first_says_who_is_next_and_does_not_take_it_back(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gateway.server.call_once()
     _hear(gateway)
     stage.table.wish = SwitchWish(to="b", asked_ms=1)
-    _turn(stage, gateway, 0.5)
+    turn(stage, gateway, 0.5)
     _hear(gateway)
     assert not gateway.serving
     assert stage.machine.peers["wg-service"] == {}
     assert stage.said[-1] == Word(slot="a", serving=False, term=1, gives="b")
-    _turn(stage, gateway, 0.5)
+    turn(stage, gateway, 0.5)
     assert not gateway.serving
 
 
@@ -475,24 +270,24 @@ def test_a_wish_from_before_the_start_moves_nobody(stage):
     stage.table.wish = SwitchWish(to="b", asked_ms=1)
     gateway = stage.gateway()
     for _ in range(3):
-        _turn(stage, gateway, 0.3)
+        turn(stage, gateway, 0.3)
         _hear(gateway)
     assert gateway.serving
 
 
 def test_nothing_is_handed_to_a_twin_that_is_not_heard(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.wish = SwitchWish(to="b", asked_ms=1)
-    _turn(stage, gateway)
-    _turn(stage, gateway)
+    turn(stage, gateway)
+    turn(stage, gateway)
     assert gateway.serving
 
 
 def test_a_twin_that_falls_silent_and_speaks_again_within_one_turn_is_said_to_be_heard(stage, caplog):
     """On a busy machine both events wait in the queue; what is said last has to be true."""
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     with caplog.at_level("INFO", "twinlock.agent"):
         _hear(gateway)
         gateway.own.events.put(Silent(slot="b"))
@@ -505,7 +300,7 @@ def test_a_gateway_that_was_late_itself_takes_no_twin_for_silent(stage, caplog):
     """Its main thread stood still for two seconds: the registry's answer and the twin's words wait in the queue."""
     stage.table.owned_by("b")
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     _hear(gateway, serving=True, term=4)
     stage.time.at += 2.0
     with caplog.at_level("INFO", "twinlock.agent"):
@@ -516,18 +311,18 @@ def test_a_gateway_that_was_late_itself_takes_no_twin_for_silent(stage, caplog):
 
 def test_a_twin_whose_agent_says_nothing_for_a_second_is_silent(stage, caplog):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     _hear(gateway)
     with caplog.at_level("INFO", "twinlock.agent"):
-        _turn(stage, gateway, 0.9)
+        turn(stage, gateway, 0.9)
         assert caplog.messages == []
-        _turn(stage, gateway, 0.2)
+        turn(stage, gateway, 0.2)
     assert caplog.messages[0] == "gateway b: its agent is silent"
 
 
 def test_an_owner_that_loses_its_twin_asks_at_once_whether_it_still_serves(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     _hear(gateway)
     gateway._wake.clear()
     gateway.own.events.put(Silent(slot="b"))
@@ -537,7 +332,7 @@ def test_an_owner_that_loses_its_twin_asks_at_once_whether_it_still_serves(stage
 
 def test_a_client_that_says_nothing_after_a_takeover_is_nudged_in_the_session_that_it_has(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gateway.server.call_once()
     stage.machine.peers["wg-service"][ANN].update(handshake=str(NOW), received="92")
@@ -551,7 +346,7 @@ def test_a_client_that_says_nothing_after_a_takeover_is_nudged_in_the_session_th
 def test_who_is_given_the_shard_calls_at_once(stage):
     stage.table.owned_by("b")
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     _hear(gateway, serving=True, term=4)
     _hear(gateway, term=4, gives="a")
@@ -563,7 +358,7 @@ def test_who_is_given_the_shard_calls_at_once(stage):
 
 def test_a_gateway_that_lost_its_interface_hands_over_and_takes_nothing(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     _hear(gateway)
     stage.machine.fails = "wg show wg-service"
     gateway.server.careful(gateway.server.beat)
@@ -576,16 +371,16 @@ def test_a_gateway_that_lost_its_interface_hands_over_and_takes_nothing(stage):
 
 def test_letting_go_is_tried_again_until_it_is_done(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     gateway.server.call_once()
     stage.table.owned_by("b")
     stage.machine.fails = "wg set wg-service"
     with pytest.raises(CommandFailed):
-        _turn(stage, gateway)
+        turn(stage, gateway)
     assert gateway.server.call_once() == 0
     stage.machine.fails = ""
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.machine.peers["wg-service"] == {}
 
 
@@ -607,10 +402,10 @@ def test_who_expires_is_shut_out_while_the_registry_hangs(stage):
 def test_without_the_registry_the_gateway_goes_on_and_peers_still_expire(stage):
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2", expires_at=NOW + 100)
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     stage.table.gone = True
-    _turn(stage, gateway, 3600)
+    turn(stage, gateway, 3600)
     assert set(stage.machine.peers["wg-way"]) == {ANN}
     assert gateway.serving
     stage.opens_a_way()
@@ -621,17 +416,17 @@ def test_without_the_registry_the_gateway_goes_on_and_peers_still_expire(stage):
 
 def test_a_restarted_agent_without_the_registry_starts_from_disk(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
-    _turn(stage, gateway)
+    turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.gone, stage.machine.peers["wg-way"], stage.machine.served = True, {}, set()
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert ANN in stage.machine.peers["wg-way"]
     assert gateway.serving
 
 
 def test_a_gateway_that_comes_back_steals_no_client_from_the_one_that_took_over(stage):
-    _turn(stage, stage.gateway())
+    turn(stage, stage.gateway())
     stage.table.owned_by("b")
     gateway = stage.gateway()
     stage.opens_a_way()
@@ -639,34 +434,34 @@ def test_a_gateway_that_comes_back_steals_no_client_from_the_one_that_took_over(
     calls: list[int] = []
     ask = stage.table._ask
     stage.table._ask = lambda what: (ask(what), calls.append(gateway.server.call_once()))
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert set(calls) == {0}, "at no moment of its first turn"
     assert not gateway.serving
 
 
 def test_when_the_registry_is_back_its_word_counts(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.gone = True
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.gone, stage.table.peers = False, {}
     stage.table.owned_by("b")
     stage.table.change("ann")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.machine.peers["wg-way"] == {}
     assert not gateway.serving
 
 
 def test_what_was_not_applied_is_not_reported_as_applied(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
     stage.table.change("bob")
     stage.machine.fails = "wg addconf wg-way"
-    _turn(stage, gateway, 6)
+    turn(stage, gateway, 6)
     assert stage.table.records[-1].applied["ml"] == 1
     stage.machine.fails = ""
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert stage.table.records[-1].applied["ml"] == 2
 
 
@@ -678,13 +473,13 @@ def test_unreadable_state_stops_the_agent_and_is_never_read_as_empty(stage, tmp_
 
 def test_an_item_that_this_version_did_not_write_stops_nothing_that_runs(stage):
     gateway = stage.gateway()
-    _turn(stage, gateway)
+    turn(stage, gateway)
 
     def corrupt():
         raise Corrupt("meta/ml: generation is no number")
 
     stage.table.generations = corrupt
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert ANN in stage.machine.peers["wg-way"]
 
 
@@ -742,26 +537,6 @@ def test_boot_arguments_of_another_version_are_refused(tmp_path):
         boot_from(document, "boot.json")
     with pytest.raises(BadBoot, match="user data"):
         load_boot(tmp_path / BOOT_FILE.name)
-
-
-class Vault:
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], object] = {}
-        self.gone = 0
-
-    def put(self, container, version, key):
-        if self.gone:
-            self.gone -= 1
-            raise CloudUnavailable(f"secret {container}: put: no answer")
-        self.kept[container, version] = key
-
-    def get(self, container, version):
-        if self.gone:
-            raise CloudUnavailable(f"secret {container}: get: no answer")
-        return self.kept[container, version]
-
-    def drop(self, container, version):
-        del self.kept[container, version]
 
 
 @pytest.fixture
@@ -896,7 +671,7 @@ def test_each_error_of_the_agent_is_of_one_tree():
 def _watch(stage, gateway, turns: int, failing: dict[str, str] | None = None) -> None:
     for _ in range(turns):
         gateway.own.events.put(Checked(failing=failing or {}, answers={}))
-        _turn(stage, gateway, 5.0)
+        turn(stage, gateway, 5.0)
 
 
 def test_a_gateway_that_serves_has_the_machine_of_a_twin_that_hangs_replaced_once(stage, caplog):
@@ -937,7 +712,7 @@ def _standby(stage):
     """Stands by: the twin serves, and was heard just now."""
     gateway = stage.gateway()
     stage.table.owned_by("b")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     stage.opens_a_way()
     _hear(gateway, serving=True, term=4)
     gateway.server.turn()
@@ -963,7 +738,7 @@ def test_each_phase_of_a_takeover_goes_to_the_journal_and_into_the_record(stage,
     assert found["takeover"]["TWINLOCK_LEASE_MS"] == "50"
     assert (found["takeover"]["TWINLOCK_CALLS_MS"], found["takeover"]["TWINLOCK_CALLED"]) == ("0", "1")
     assert found["answer"]["TWINLOCK_ANSWERS_MS"] == "120"
-    _turn(stage, gateway)
+    turn(stage, gateway)
     said = dict(stage.table.records[-1].phases)
     assert said.pop("taken_at") - NOW in (0, 1, 2)
     assert said == {
@@ -984,7 +759,7 @@ def test_a_switch_has_no_detection_and_who_let_go_says_how_long_that_took(stage,
     assert "TWINLOCK_DETECTION_MS" not in found["switch"]
     assert found["switch"]["TWINLOCK_SWITCH"] == "1"
     assert found["let-go"]["TWINLOCK_LET_GO_MS"] == "0"
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert {"taken_at", "let_go_at", "let_go_ms"} <= stage.table.records[-1].phases.keys()
 
 

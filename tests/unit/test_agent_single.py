@@ -10,6 +10,7 @@ from twinlock.agent.single import CALL_SECONDS, FEW, TRY_SECONDS, SingleBook, en
 from twinlock.agent.wg import TunnelPeer
 
 END = "198.18.0.13:54850"
+STRANGER = "CQ" + "A" * 41 + "="
 PEERS = {ANN: peer(), BOB: peer("bob", BOB, "10.100.1.2"), EVE: peer("eve", EVE, "10.100.1.3")}
 
 
@@ -54,8 +55,18 @@ def test_a_twin_that_says_nonsense_is_not_heard():
         assert decode(wrong, "a") is None
 
 
+def test_of_whom_a_twin_names_only_those_are_kept_that_are_served(book):
+    book.hear(Singles(slot="b", singles={STRANGER: END}), 1.0)
+    book.learn(PEERS, 2.0)
+    book.begin(PEERS | {STRANGER: peer("late", STRANGER, "10.100.1.4")}, 3.0)
+    assert keys(book.due(PEERS, {}, 3.0)) == {ANN, BOB}
+    book.begin({ANN: PEERS[ANN]}, 4.0)
+    book.begin(PEERS, 5.0)
+    assert keys(book.due(PEERS, {}, 5.0)) == {ANN}, "who was revoked meanwhile is forgotten"
+
+
 def test_whoever_was_heard_of_is_called_again_and_again_until_the_address_is_here(book):
-    book.begin(10.0)
+    book.begin(PEERS, 10.0)
     assert keys(book.due(PEERS, {}, 10.0)) == {ANN, BOB}
     assert book.due(PEERS, {ANN: held(handshake=0)}, 10.0 + CALL_SECONDS / 4) == ()
     assert keys(book.due(PEERS, {ANN: held(handshake=0)}, 10.0 + CALL_SECONDS)) == {ANN, BOB}
@@ -67,8 +78,8 @@ def test_whoever_was_heard_of_is_called_again_and_again_until_the_address_is_her
 def test_only_a_few_are_called_before_the_address_is_here_and_then_all_at_once():
     book, many = SingleBook("a"), {f"{number:043d}=": END for number in range(100)}
     book.hear(Singles(slot="b", singles=many), 0.0)
-    book.begin(1.0)
     peers = {key: peer(key=key) for key in many}
+    book.begin(peers, 1.0)
     first, tries = book.due(peers, {}, 1.0), 1.0
     assert len(first) == FEW
     turns = set(keys(first))
@@ -81,16 +92,16 @@ def test_only_a_few_are_called_before_the_address_is_here_and_then_all_at_once()
 
 
 def test_who_does_not_answer_is_left_to_wireguard(book):
-    book.begin(10.0)
+    book.begin(PEERS, 10.0)
     book.due(PEERS, {}, 10.0)
     assert [keys(book.due(PEERS, {ANN: held()}, 11.0 + after)) for after in (0.0, 0.6, 1.2, 1.8)] == [
         {BOB}, {BOB}, {BOB}, set()
     ]  # fmt: skip
-    book.begin(100.0)
+    book.begin(PEERS, 100.0)
     assert book.is_waiting(100.0) and not book.is_waiting(100.0 + TRY_SECONDS)
 
 
 def test_who_was_revoked_or_heard_of_long_ago_is_not_called(book):
     book.hear(Singles(slot="b", singles={EVE: END}), 300.0)
-    book.begin(310.0)
+    book.begin(PEERS, 310.0)
     assert book.due({ANN: PEERS[ANN], BOB: PEERS[BOB]}, {}, 310.0) == ()

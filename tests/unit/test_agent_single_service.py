@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.agent_samples import ANN, BOB, NOW, peer
-from tests.unit.test_agent_run import _turn, stage  # noqa: F401
+from tests.gateway_stage import turn
 from tests.userdata_samples import gateway_boot
 from twinlock.agent.boot import boot_from
 from twinlock.agent.channel import Singles, Word
@@ -40,37 +40,37 @@ class Address:
 
 
 @pytest.fixture
-def gateway(stage) -> Gateway:  # noqa: F811
+def gateway(stage) -> Gateway:
     made = stage.gateway()
     return Gateway(BOOT, made.follower._reporter._record, replace(made.server._out, floating=Address()))
 
 
-def _knocks(stage, key=ANN) -> None:  # noqa: F811
+def _knocks(stage, key=ANN) -> None:
     stage.machine.peers["wg-service"][key].update(endpoint=END, handshake=str(int(stage.time.now())))
 
 
-def test_everybody_may_knock_on_whoever_serves_and_on_nobody_else(stage, gateway):  # noqa: F811
+def test_everybody_may_knock_on_whoever_serves_and_on_nobody_else(stage, gateway):
     stage.table.owned_by("b")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     gateway.server.beat()
     assert stage.machine.peers["wg-service"] == {}
     stage.table.lease = None
-    _turn(stage, gateway)
+    turn(stage, gateway)
     gateway.server.beat()
     assert stage.machine.peers["wg-service"] == {ANN: {"allowed": "10.100.1.1/32"}}
     stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
     stage.table.change("bob")
-    _turn(stage, gateway, 2.0)
+    turn(stage, gateway, 2.0)
     gateway.server.beat()
     assert BOB in stage.machine.peers["wg-service"]
     del stage.table.peers["bob"]
     stage.table.change("bob")
-    _turn(stage, gateway, 2.0)
+    turn(stage, gateway, 2.0)
     assert BOB not in stage.machine.peers["wg-service"], "who is revoked does not knock any more"
 
 
-def test_the_twin_is_told_where_they_are(stage, gateway):  # noqa: F811
-    _turn(stage, gateway)
+def test_the_twin_is_told_where_they_are(stage, gateway):
+    turn(stage, gateway)
     gateway.server.beat()
     _knocks(stage)
     stage.time.at += 2.0
@@ -78,14 +78,14 @@ def test_the_twin_is_told_where_they_are(stage, gateway):  # noqa: F811
     assert Singles(slot="a", singles={ANN: END}) in stage.said
 
 
-def test_a_takeover_calls_them_from_the_floating_address_until_they_answer(stage, gateway):  # noqa: F811
+def test_a_takeover_calls_them_from_the_floating_address_until_they_answer(stage, gateway):
     stage.table.owned_by("b")
-    _turn(stage, gateway)
+    turn(stage, gateway)
     gateway.own.events.put(Word(slot="b", serving=True, term=1))
     gateway.own.events.put(Singles(slot="b", singles={ANN: END}))
     gateway.server.turn()
     stage.table.lease = ShardLease(shard=0, owner="a", until_ms=int(NOW * 1000))
-    _turn(stage, gateway)
+    turn(stage, gateway)
     assert gateway.serving
     gateway.server.round()
     called = stage.machine.peers["wg-service"][ANN]
@@ -106,14 +106,14 @@ def test_a_takeover_calls_them_from_the_floating_address_until_they_answer(stage
     assert len(stage.machine.told) == after
 
 
-def test_a_rotated_key_keeps_its_address_only_once_it_knocks(stage, gateway):  # noqa: F811
+def test_a_rotated_key_keeps_its_address_only_once_it_knocks(stage, gateway):
     old = replace(peer(), retires_at=NOW + 3600)
     stage.table.peers = {"ann": replace(peer(key=BOB), replaces=ANN), "old": old}
-    _turn(stage, gateway)
+    turn(stage, gateway)
     gateway.server.beat()
     held = stage.machine.peers["wg-service"]
     assert (held[ANN]["allowed"], held[BOB]["allowed"]) == ("10.100.1.1/32", "(none)")
-    _turn(stage, gateway, 31.0)
+    turn(stage, gateway, 31.0)
     assert BOB in held, "it waits for its first handshake and is no stray"
     _knocks(stage, BOB)
     gateway.server.beat()
@@ -121,15 +121,15 @@ def test_a_rotated_key_keeps_its_address_only_once_it_knocks(stage, gateway):  #
     assert ANN not in held
 
 
-def test_in_doubt_the_address_is_not_taken(stage, gateway, monkeypatch):  # noqa: F811
-    _turn(stage, gateway)
+def test_in_doubt_the_address_is_not_taken(stage, gateway, monkeypatch):
+    turn(stage, gateway)
     assert gateway.serving and gateway.floating is not None
     monkeypatch.setattr(gateway.own, "gate", lambda: "doubt")
     gateway.floating.step()
     assert not gateway.floating.held
     monkeypatch.undo()
     gateway.floating.step()
-    _turn(stage, gateway, 6.0)
+    turn(stage, gateway, 6.0)
     assert stage.table.records[-1].floating is True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.test_agent_run import record
+from tests.gateway_stage import record
 from twinlock.cli.gateway_switch import await_ways, lacking_ways, switch_target
 from twinlock.cli.health import GatewayHealth
 from twinlock.registry.errors import Refused

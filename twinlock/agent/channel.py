@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
+from itertools import islice
 from typing import cast
 
 from twinlock.agent.health import CHECKS
@@ -20,6 +21,8 @@ _HIGHEST = 1 << 53
 _SLOTS = 8
 LARGEST_WAYS = 12  # of one datagram
 LARGEST_FLOWS = 24
+MOST_SAID = 40  # datagrams of ends at once
+MOST_HEARD = 6000  # datagrams that wait: the ends of as many peers as a gateway can hold
 # "10.100.1.1:40000>192.0.2.1:443"
 _FLOW = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})>(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})", re.ASCII)
 
@@ -70,6 +73,13 @@ class Health:
 
 
 Message = Word | Ways | Singles | Flows | Health
+
+
+def portions(ends: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """As many ends as one message of ways or singles holds, in order."""
+    left = iter(ends.items())
+    while some := dict(islice(left, LARGEST_WAYS)):
+        yield some
 
 
 def encode(message: Message) -> bytes:

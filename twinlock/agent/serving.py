@@ -213,6 +213,8 @@ class Serving:
         now = self._out.now()
         if want is not None:
             self._ways.learn(want.peers)
+            if self._single is not None:
+                self._single.book.learn(want.peers, self._out.clock())
         self._shared.ends = self._ways.ends(opened, now)
         self._shared.fresh = self._fresh.count(opened, self._out.clock(), now)
         self._call_remembered(self._ways.calls(way, now))

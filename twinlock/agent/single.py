@@ -9,12 +9,12 @@ remembers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from twinlock.agent.calls import ALIVE_SECONDS, Call
-from twinlock.agent.channel import LARGEST_WAYS, Singles
+from twinlock.agent.channel import LARGEST_WAYS, MOST_HEARD, MOST_SAID, Singles, portions
 from twinlock.agent.wg import TunnelPeer
 from twinlock.registry.model import Peer
 
@@ -24,7 +24,6 @@ TRY_SECONDS = 90.0  # after a takeover; who has not answered by then is gone, or
 _ANSWER_SECONDS = 0.5  # of the others: a call that is not answered by then was lost
 _CALLS = 3  # of each of the others: then WireGuard's own attempts go on
 _TOLD_SECONDS, _HEARD_SECONDS = 60.0, 200.0
-_DATAGRAMS = 40  # at once
 
 
 @dataclass
@@ -35,11 +34,13 @@ class _Waiting:
 
 
 class SingleBook:
-    """Of one gateway. `clock` is monotonic seconds, `now` epoch seconds."""
+    """Of one gateway. `clock` is monotonic seconds, `now` epoch seconds. Holds nothing of peers that are not served, so
+    that nonsense from a twin does not pile up."""
 
     def __init__(self, me: str) -> None:
         self._me = me
         self._told: dict[str, tuple[str, float]] = {}
+        self._said: deque[tuple[Singles, float]] = deque(maxlen=MOST_HEARD)
         self._heard: dict[str, tuple[str, float]] = {}  # from whoever serves
         self._waiting: dict[str, _Waiting] = {}
         self._turns: deque[str] = deque()
@@ -47,10 +48,21 @@ class SingleBook:
         self._arrived = False
 
     def hear(self, said: Singles, clock: float) -> None:
-        self._heard.update((key, (end, clock)) for key, end in said.singles.items())
+        """Kept until it is known who is served: a twin speaks before this gateway has read the registry."""
+        self._said.append((said, clock))
 
-    def forget_old(self, clock: float) -> None:
-        self._heard = {key: one for key, one in self._heard.items() if clock - one[1] < _HEARD_SECONDS}
+    def learn(self, served: Collection[str], clock: float) -> None:
+        if not self._said:
+            return
+        while self._said:
+            said, at = self._said.popleft()
+            self._heard.update((key, (end, at)) for key, end in said.singles.items())
+        self._forget(served, clock)
+
+    def _forget(self, served: Collection[str], clock: float) -> None:
+        self._heard = {
+            key: one for key, one in self._heard.items() if key in served and clock - one[1] < _HEARD_SECONDS
+        }
 
     def returned(self) -> None:
         """A twin is heard (again): it knows nothing."""
@@ -63,17 +75,14 @@ class SingleBook:
         found = ends(service, way, now)
         self._told = {key: told for key, told in self._told.items() if key in found}
         changed = ((key, end) for key, end in found.items() if not self._is_told(key, end, clock))
-        mine = dict(islice(changed, _DATAGRAMS * LARGEST_WAYS))
+        mine = dict(islice(changed, MOST_SAID * LARGEST_WAYS))
         self._told.update((key, (end, clock)) for key, end in mine.items())
-        left = iter(mine.items())
-        said: list[Singles] = []
-        while some := dict(islice(left, LARGEST_WAYS)):
-            said.append(Singles(slot=self._me, singles=some))
-        return said
+        return [Singles(slot=self._me, singles=some) for some in portions(mine)]
 
-    def begin(self, clock: float) -> None:
+    def begin(self, served: Collection[str], clock: float) -> None:
         """This gateway serves from now on: whoever was heard of is to be called."""
-        self.forget_old(clock)
+        self.learn(served, clock)
+        self._forget(served, clock)
         self._waiting = {key: _Waiting(end) for key, (end, _) in self._heard.items()}
         self._turns = deque(self._waiting)
         self._until, self._arrived = clock + TRY_SECONDS, False

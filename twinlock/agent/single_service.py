@@ -27,7 +27,8 @@ class SingleService:
 
     def begin(self) -> None:
         """This gateway serves from now on."""
-        self.book.begin(self._out.clock())
+        want = self._shared.want
+        self.book.begin(want.peers if want else {}, self._out.clock())
         self.next_at = self._out.clock()
 
     def beat(self) -> None:

@@ -11,13 +11,11 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from twinlock.agent.calls import ALIVE_SECONDS
-from twinlock.agent.channel import LARGEST_WAYS, Ways
+from twinlock.agent.channel import LARGEST_WAYS, MOST_HEARD, MOST_SAID, Ways, portions
 from twinlock.agent.wg import SetPeer, TunnelPeer
 
-_DATAGRAMS = 40  # at once
 _CALLS = 200  # at once: one command
 _KEEPALIVE_SECONDS = 25
-_HEARD = 6000  # datagrams: the ways of as many peers as a gateway can hold
 
 
 class WayBook:
@@ -29,7 +27,7 @@ class WayBook:
         self._remembered: dict[str, dict[str, str]] = {}
         self._to_tell: deque[Ways] = deque()
         self._to_call: dict[str, str] = {}
-        self._heard: deque[Ways] = deque(maxlen=_HEARD)
+        self._heard: deque[Ways] = deque(maxlen=MOST_HEARD)
 
     def returned(self, slot: str) -> None:
         """A twin is heard (again): it knows nothing, neither of its own ways nor of this gateway's."""
@@ -53,9 +51,9 @@ class WayBook:
 
     def news(self, way: Mapping[str, TunnelPeer], now: float) -> list[Ways]:
         """What the twins are to be told now: what a returned one asked for, then this gateway's own changes."""
-        told = [self._to_tell.popleft() for _ in range(min(_DATAGRAMS, len(self._to_tell)))]
+        told = [self._to_tell.popleft() for _ in range(min(MOST_SAID, len(self._to_tell)))]
         changed = ((key, end) for key, end in self.ends(way, now).items() if self._told.get(key) != end)
-        mine = dict(islice(changed, _DATAGRAMS * LARGEST_WAYS))
+        mine = dict(islice(changed, MOST_SAID * LARGEST_WAYS))
         self._told.update(mine)
         return told + _datagrams(self._me, self._me, mine)
 
@@ -78,8 +76,4 @@ def _open_end(peer: TunnelPeer, now: float) -> str | None:
 
 
 def _datagrams(slot: str, of: str, ends: Mapping[str, str]) -> list[Ways]:
-    left = iter(ends.items())
-    found: list[Ways] = []
-    while some := dict(islice(left, LARGEST_WAYS)):
-        found.append(Ways(slot=slot, of=of, ends=some))
-    return found
+    return [Ways(slot=slot, of=of, ends=some) for some in portions(ends)]
