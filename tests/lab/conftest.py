@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,19 @@ def _journals() -> str:
         machines = [one.machine for one in fail.gateways()]
     except LabError as none:
         return str(none)
-    words = ("journalctl", "-u", "twinlock-agent", "-n", "40", "--no-pager")
+    words = ("journalctl", "-u", "twinlock-agent", "-n", "60", "--output=short-precise", "--no-pager")
     return "\n".join(calls.run(machine, *words).printed for machine in machines)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the gateways say of it, before the next test goes on with them."""
+    report = yield
+    if report.when == "call" and report.failed and "lab" in getattr(item, "fixturenames", ()):
+        report.sections.append(("what the agents said last", _journals()))
+    return report
 
 
 @pytest.fixture(autouse=True)
