@@ -69,7 +69,7 @@ def fail(
     """
     fault = FAULTS[what]
     found = gateways()
-    struck = _struck(found)
+    serving(found)
     client = client_of(BEHIND[nat]) if mode == "ways" else single_client(nat)
     before = redundant.look()
     with echo():
@@ -79,6 +79,7 @@ def fail(
                 raise LabError(f"{client.name}: no packet was answered before the fault: nothing can be measured")
             time.sleep(SETTLE_SECONDS)
             moving = _load(client, during)
+            struck = _struck(found)  # only now: one may have handed over meanwhile
             _remember(what, struck)
             at = time.time()
             fault.begin(struck)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from twinlock.agent.channel import Health, decode, encode
 from twinlock.agent.checkup import Checkup, Looks
-from twinlock.agent.chrony import Offset, read_offset
+from twinlock.agent.chrony import Offset, look
 from twinlock.agent.errors import CloudUnavailable, CommandFailed
 from twinlock.agent.health import CHECKS, Book, Heard, better
 from twinlock.agent.transfer import Proof
@@ -225,23 +225,44 @@ def test_a_clock_without_a_source_is_known_after_some_seconds():
     assert failing(nothing, age=46) == {"clock-source"}
 
 
+def chronyc(offset: str = "0.0001", leap: str = "Normal", source: str = "*"):
+    said = {
+        "tracking": TRACKING.format(offset=offset, leap=leap),
+        "sources": f"^,{source},169.254.169.123,3,4,377,14,-0.000005639,-0.000011456,0.000089881\n",
+    }
+    return lambda words, stdin: said[words[-1]]
+
+
 @pytest.mark.parametrize(
-    ("offset", "leap", "age", "found"),
+    ("offset", "leap", "found"),
     [
-        ("0.0001", "Normal", 20, (0.0, 0.0006)),
-        ("-5.01", "Normal", 20, (5.0095, 5.0105)),
-        ("0.0", "Not synchronised", 20, None),
-        ("0.0", "Normal", 70, None),  # it trusts its source no more
+        ("0.0001", "Normal", Offset(least=0.0, most=0.0006)),
+        ("-5.01", "Normal", Offset(least=5.0095, most=5.0105)),
+        ("0.0", "Not synchronised", None),
     ],
 )
-def test_how_far_off_a_clock_is_counts_the_way_to_its_source(offset, leap, age, found):
-    said = read_offset(TRACKING.format(offset=offset, leap=leap), 1764144000.1 + age)
-    assert (said and (said.least, said.most)) == (found and pytest.approx(found))
+def test_how_far_off_a_clock_is_counts_the_way_to_its_source(offset, leap, found):
+    said = look(chronyc(offset, leap), lambda: 1764144020.1)
+    assert (said and (said.least, said.most)) == (found and pytest.approx((found.least, found.most)))
+
+
+@pytest.mark.parametrize(
+    ("source", "age", "follows"),
+    [
+        ("*", 70, True),  # it passes over answers that come late
+        ("?", 50, True),
+        ("?", 70, False),  # it trusts its source no more
+        ("x", 70, False),
+        ("*", 310, False),
+    ],
+)
+def test_a_source_is_lost_once_it_is_not_trusted_or_long_without_a_good_answer(source, age, follows):
+    assert (look(chronyc(source=source), lambda: 1764144000.1 + age) is not None) == follows
 
 
 def test_another_text_of_chrony_is_no_offset():
     with pytest.raises(CommandFailed, match="another chrony"):
-        read_offset("506 Cannot talk to daemon", 0.0)
+        look(lambda words, stdin: "506 Cannot talk to daemon")
 
 
 @pytest.mark.parametrize(
