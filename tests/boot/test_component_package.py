@@ -126,6 +126,7 @@ def test_a_mistake_is_told_in_the_models_words_and_nothing_is_made(consumer):
     assert not held(running, "theirs")
 
 
+@pytest.mark.long
 def test_a_program_of_somebody_else_makes_an_environment_and_takes_it_down(consumer):
     running, folder = consumer
     (folder / "inputs.json").write_text(json.dumps(inputs()))

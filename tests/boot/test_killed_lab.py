@@ -79,6 +79,7 @@ def test_a_second_lab_in_the_same_checkout_says_so_and_changes_nothing(checkout:
         first.wait()
 
 
+@pytest.mark.long
 def test_a_preview_needs_no_java(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nor root: nothing is started that would need it (`make preview` for people who just look)."""
     commands = tmp_path_factory.mktemp("commands")

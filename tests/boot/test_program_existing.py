@@ -98,6 +98,7 @@ def test_it_goes_without_what_was_there_before(account: Account) -> None:
     assert account.client("s3").head_bucket(Bucket=BUCKET)
 
 
+@pytest.mark.long
 def test_a_bucket_is_adopted_as_it_stands_and_outlives_the_environment(account: Account) -> None:
     s3 = account.client("s3")
     wanted: dict[str, dict[str, object]] = {

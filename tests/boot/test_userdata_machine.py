@@ -132,6 +132,7 @@ def test_a_stock_images_document_passes_cloud_inits_own_schema_too(machine):
     assert machine("cloud-init", "schema", "--config-file", "/run/stock.yaml").returncode != 0, "the control"
 
 
+@pytest.mark.long
 def test_a_stock_image_whose_mirror_does_not_answer_becomes_a_gateway_once_it_does(tmp_path):
     nowhere = 'bootcmd:\n  - echo "deb http://127.0.0.1:9/debian trixie main" > /etc/apt/sources.list\n'
     with switched_on(tmp_path, pack(render(gateway_boot(stock_image=True)) + nowhere)) as run:

@@ -21,6 +21,7 @@ def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # the first run builds it
 def test_the_workflows_are_sound_and_a_mistake_would_be_found(tmp_path: Path):
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
