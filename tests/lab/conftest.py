@@ -104,26 +104,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def ada(lab: RunningLab) -> Client:
-    return _client(lab, "ada")
+    return fail.client_of("ada")
 
 
 @pytest.fixture(scope="session")
 def bob(lab: RunningLab) -> Client:
-    return _client(lab, "bob")
-
-
-def _client(lab: RunningLab, name: str) -> Client:
-    facts = next(peer for peer in lab.report["peers"] if peer["name"] == name)
-    nat = next(nat for known, _, nat in job.PEOPLE if known == name)
-    return Client(
-        name=name,
-        tenant=facts["tenant"],
-        namespace=calls.client(name, nat),
-        interface=clients.interface_of(name),
-        address=facts["address"],
-        public_key=facts["public_key"],
-        credentials=clients.storage_credentials(facts["tenant"]),
-    )
+    return fail.client_of("bob")
 
 
 @pytest.fixture(scope="session")
