@@ -38,6 +38,7 @@ class Machine:
         self.served: set[str] = set()
         self.conntrack: set[str] = set()
         self.counted: dict[str, dict[str, tuple[int, int]]] = {}  # by the name of the set
+        self.shut_out: dict[str, dict[tuple[str, int], dict]] = {"shut_out": {}, "shut_out6": {}}  # elements by end
         self.flows = ""  # of conntrack, in its own words
         self.fails = ""
 
@@ -78,6 +79,8 @@ class Machine:
                         {"elem": {"val": address, "counter": {"packets": packets, "bytes": size}}}
                         for address, (packets, size) in self.counted[name].items()
                     ]
+                if found := self.shut_out.get(name):
+                    held["set"]["elem"] = [{"elem": element} for element in found.values()]
                 return json.dumps({"nftables": [{"metainfo": {"version": "1.1.3"}}, held]})
             case ("conntrack", "-L", "-p", "tcp", "--state", "ESTABLISHED"):
                 return self.flows
@@ -123,6 +126,13 @@ class Machine:
             if what.get("name") in ("served", "served6"):
                 change = self.served.update if verb == "add" else self.served.difference_update
                 change(what["elem"])
+            if (found := self.shut_out.get(what.get("name", ""))) is not None and verb == "add":
+                for element in (one["elem"] for one in what["elem"]):  # one that is there stays as it is
+                    fresh = {**element, "expires": 3600, "counter": {"packets": 0, "bytes": 0}}
+                    found.setdefault(tuple(element["val"]["concat"]), fresh)
+            elif found is not None:
+                for element in what["elem"]:
+                    del found[tuple(element["concat"])]
 
 
 def peer(name="ann", key=ANN, address="10.100.1.1", tenant="ml", expires_at=None, state="approved", reach=None) -> Peer:

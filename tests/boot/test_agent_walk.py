@@ -202,6 +202,8 @@ def test_a_revoked_peer_gets_no_packet_through(stage):
     assert stage.address6 not in place.run("nft", "list", "set", "inet", "twinlock", "served6")
     assert f"src={stage.address} " not in place.run("conntrack", "-L")
     assert f"src={stage.address6} " not in place.run("conntrack", "-L", "-f", "ipv6")
+    assert stage.ask(stage.storage, 443) == ""  # its client knows nothing of it, and sends
+    until("what it still sends is told by its name", lambda: _records(stage)[slot].shut_out.get("ml/ann", 0))
 
 
 def _serving_now(stage: Stage) -> str:

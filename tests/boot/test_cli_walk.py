@@ -112,6 +112,21 @@ def test_show_tells_what_both_gateways_counted_of_this_peer_and_not_of_another(c
     assert "2.0 KiB in 3 packets" in shown and "280 B in 7 packets" in shown
 
 
+def test_who_was_shut_out_and_still_sends_is_told_by_name(cloud):
+    now = int(time.time())
+    facts("peer", "enrol", "job", "-t", "auto", "-k", public_key(2))
+    gateways_are_up(cloud.registry, now, shut_out={"auto/job": 1200, "red/lost": 1})
+    assert facts("peer", "show", "job", "-t", "auto")["shut_out_packets"] == 2400, "of both gateways"
+    assert "2,400 packets still came" in run("peer", "show", "job", "-t", "auto").stdout
+    assert facts("status")["shut_out"] == {"auto/job": 2400, "red/lost": 2}
+    assert "auto/job is shut out and still sends: 2,400 packets" in run("status").stderr
+    lines = run("metrics").stdout.splitlines()
+    assert 'twinlock_shut_out_packets{environment="lab",peer="job",slot="a",tenant="auto"} 1200' in lines
+    gateways_are_up(cloud.registry, now)
+    assert facts("peer", "show", "job", "-t", "auto")["shut_out_packets"] == 0
+    assert "still" not in run("peer", "show", "job", "-t", "auto").stdout + run("status").stderr
+
+
 def test_a_range_that_runs_out_says_so_before_it_is_full(cloud):
     for number in range(4):
         enrolled = run("peer", "enrol", f"p{number}", "-t", "tiny", "-k", public_key(number))

@@ -18,7 +18,9 @@ from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
 from twinlock.agent.box import Changes, nft_commands
 from twinlock.agent.desired import Narrow, Reach
-from twinlock.agent.nft import Nft
+from twinlock.agent.nft import Nft, add_elements
+from twinlock.agent.shut_out import KEPT, ShutOut
+from twinlock.agent.shut_out import SETS as SHUT_OUT
 from twinlock.agent.tally import SETS
 
 ELSEWHERE = '"wg-*"'
@@ -323,6 +325,41 @@ def test_a_packet_from_a_revoked_peers_address_is_counted(bench: Bench, counting
     nft.transaction(nft_commands(Changes(cut=(fw.PEER,))))
     assert not bench.opens(bench.peer, fw.STORAGE, 443)
     assert (fw.PEER in _counters(bench)["refused"]) is counting
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_what_comes_from_where_a_shut_out_peer_was_is_counted_and_goes_on(
+    bench: Bench, sockets: Sockets, counting: bool
+) -> None:
+    """Both families: a first message from there still finds the way, as one of whoever came after would."""
+    place, port = sockets.client.getsockname()[:2]
+    family = 6 * (":" in place)
+    match = f"{'ip6' if family else 'ip'} saddr . udp sport @{SHUT_OUT[bool(family)]}"
+    bench.load(*(() if counting else ((match, ""),)))
+    nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
+    kept = ShutOut(nft)
+    kept.watch({(place, port): "ml/ann", (place, port + 1): "ml/bob"})
+    assert kept.count(tuple) == {}
+    assert [sockets.at(first_message(5)), sockets.at(data(5))] == ["way"] * 2
+    assert kept.count(tuple) == ({"ml/ann": 2} if counting else {})
+    kept.watch({(place, port): "ml/eve"})
+    sockets.at(data(5))
+    assert kept.count(tuple) == ({"ml/eve": 1} if counting else {}), "watched anew, it is the last one's"
+    assert kept.count(lambda: [(place, port)]) == {}
+    sockets.at(data(5))
+    assert kept.count(tuple) == {}, "somebody else is there now"
+
+
+def test_as_many_as_the_agent_watches_fit_twice_into_the_firewalls_sets(bench: Bench) -> None:
+    bench.load()
+    nft = Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or "")
+    kept = ShutOut(nft)
+    for first in (0, 1):
+        kept.watch({(fw.STRANGER, port): "t" * 63 + "/" + "n" * 63 for port in range(first, KEPT + first)})
+    assert len(nft.labelled("shut_out")) == KEPT
+    nft.transaction(
+        [add_elements("shut_out", [{"elem": {"val": {"concat": [fw.TWIN, port]}}} for port in range(KEPT)])]
+    )
 
 
 def test_where_there_is_no_room_to_count_packets_pass_as_they_did(bench: Bench) -> None:

@@ -16,10 +16,13 @@ from lab.fabric.kernel import inside_run
 from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
 from tests.userdata_samples import gateway_boot
+from twinlock.agent.nft import Nft
+from twinlock.agent.shut_out import ShutOut
 from userdata.boot_args import Floating
 from userdata.render import render_firewall
 
 FLOATING, ANY = "10.0.1.11", "0.0.0.0"  # noqa: S104  of a namespace without a way out
+KNOCKS_COUNTED = "    # The others are counted where they are told apart, too.\n"
 CLIENT, INDEX, OURS = "10.9.9.9", 0x11223344, 0x55667788
 
 
@@ -87,6 +90,17 @@ def test_who_knows_the_floating_address_knocks_on_the_service_and_everybody_else
     assert ends.knocks(fw.GATEWAY) == {"way"}
     load(bench, f"udp dport set {fw.PORT + 1} notrack")
     assert ends.knocks(FLOATING) == {"way"}, "the control"
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_a_shut_out_clients_knock_on_the_floating_address_is_counted_once_and_goes_on(bench, ends, counting):
+    load(bench, *(() if counting else (f"{KNOCKS_COUNTED}    ip saddr . udp sport @shut_out\n",)))
+    kept = ShutOut(Nft(lambda words, stdin: inside_run(bench.gateway, list(words), stdin) or ""))
+    kept.watch({(CLIENT, 40000): "ml/ann"})
+    assert ends.knocks(FLOATING) == {"service"}
+    assert kept.count(tuple) == ({"ml/ann": 1} if counting else {})
+    assert ends.knocks(FLOATING, data(OURS)) == {"way"}
+    assert kept.count(tuple) == {"ml/ann": 2 if counting else 1}
 
 
 def test_while_the_service_has_two_identities_both_are_asked(bench, ends):

@@ -73,6 +73,9 @@ def test_a_revoked_peer_gets_no_packet_through(lab) -> None:
     for slot in ("a", "b"):
         for interface in ("wg-service", "wg-way"):
             assert client.public_key not in lab.on_gateway(slot, "wg", "show", interface, "peers")
+    # Its tunnel is up as before, and goes on sending.
+    within(40, lambda: lab.twinlock("peer", "show", "carol", "--tenant", "red")["shut_out_packets"], "it is counted")
+    assert "red/carol" in lab.twinlock("status")["shut_out"]
 
 
 def test_a_revocation_ends_an_established_connection(lab) -> None:

@@ -46,6 +46,31 @@ def test_what_the_firewall_counted_is_kept_and_the_sum_is_in_the_record(stage):
     assert stage.table.counted == {"01": ("10.100.1.1 ann 3 300 0 0 1 40",)}
 
 
+def test_who_still_sends_after_a_revocation_is_in_the_record_until_another_peer_is_there(stage):
+    gateway = stage.gateway()
+    turn(stage, gateway)
+    stage.opens_a_way()
+    gateway.server.beat()
+    del stage.table.peers["ann"]
+    stage.table.change("ann")
+    turn(stage, gateway)
+    end = ("198.51.100.2", 29112)
+    stage.machine.shut_out["shut_out"][end]["counter"]["packets"] = 8
+    gateway.count_once()
+    turn(stage, gateway, 6)
+    assert stage.table.records[-1].shut_out == {"ml/ann": 8}
+    stage.table.peers["bob"] = peer("bob", BOB, "10.100.1.2")
+    stage.table.change("bob")
+    turn(stage, gateway)
+    way = stage.machine.peers["wg-way"][BOB]
+    way.update(endpoint="198.51.100.2:29112", handshake=str(int(stage.time.now())))
+    turn(stage, gateway)
+    gateway.server.beat()
+    gateway.count_once()
+    turn(stage, gateway, 6)
+    assert (stage.table.records[-1].shut_out, stage.machine.shut_out["shut_out"]) == ({}, {})
+
+
 def test_the_first_turns_make_the_box_equal_and_says_so(stage):
     gateway = stage.gateway()
     turn(stage, gateway)

@@ -223,7 +223,8 @@ def test_what_this_version_never_writes_is_corrupt_and_not_empty(wire):
 @pytest.mark.parametrize(("peers", "left_out"), [(None, 0), (0, 0), (65_536, 3)])
 def test_a_gateway_record_comes_back_as_it_went(ways, peers, left_out):
     phases = {"taken_at": 1_700_000_000, "detection_ms": 300} if peers else {}
-    record = gateway_record("a", ways=ways, peers=peers, left_out=left_out, phases=phases)
+    shut_out = {"red/ann": 12} if left_out else {}
+    record = gateway_record("a", ways=ways, peers=peers, left_out=left_out, phases=phases, shut_out=shut_out)
     assert items.gateway_from(decode(encode(items.gateway_item(record)))) == record
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from twinlock.agent.calls import Call
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import Desired, Narrow, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
-from twinlock.agent.nft import Json, Nft, add_elements, by_family, delete_elements, flush_map, flush_set, prefix
+from twinlock.agent.nft import End, Json, Nft, add_elements, by_family, delete_elements, flush_map, flush_set, prefix
+from twinlock.agent.shut_out import ShutOut, end_from, shut_out
 from twinlock.agent.sides import SidedWg
 from twinlock.agent.wg import SetPeer
 from twinlock.registry.ipv6 import host_networks
+from twinlock.registry.model import Peer
 from twinlock.registry.preshared import PresharedKey
 
 _MAPS = frozenset({"tenant_sources", "peer_sources"})
@@ -76,6 +78,8 @@ class Box:
 
     def __init__(self, wg: SidedWg, nft: Nft, conntrack: Conntrack) -> None:
         self.wg, self.nft, self.conntrack = wg, nft, conntrack
+        self.shut_out = ShutOut(nft)
+        self._known: Mapping[str, Peer] = {}  # public key -> whoever is or was last to be served
         self._have: Have | None = None
         self._preshared: Mapping[str, PresharedKey] = {}
         self._prefix6 = ""
@@ -84,6 +88,10 @@ class Box:
     def is_known(self) -> bool:
         """Whether nothing failed since the box was last looked at."""
         return self._have is not None
+
+    def know(self, peers: Mapping[str, Peer]) -> None:
+        """Whom an agent before this one served, by public key: who has left since is told by name."""
+        self._known = peers
 
     def look(self) -> Have:
         """Reads the box itself, rather than remember it."""
@@ -112,9 +120,19 @@ class Box:
         changes = diff(want, have)
         if changes:
             self._have = None
+            gone = shut_out(changes.way_remove, self._known, want)
+            ends = self.ends(gone)
             self._apply(changes)
+            self.shut_out.watch({end: gone[key] for end, key in ends.items()})
             self._have = _after(have, want, changes)
+        self._known = want.peers
         return changes
+
+    def ends(self, public_keys: Collection[str], since: int = 0) -> dict[End, str]:
+        """Where these peers were, those whose last handshake was at `since` or later: -> public key. As they were
+        last seen: the thread that calls looks every second, and no other has to."""
+        found = [self.wg.last_ends(interface, public_keys, since) for interface in (WAY, SERVICE)]
+        return {end_from(end): key for ends in found for key, some in ends.items() for end in some}
 
     def call(self, calls: Sequence[Call]) -> None:
         """Each starts a new session with a client, at the endpoint of its way.

@@ -11,6 +11,8 @@ from twinlock.agent.errors import CommandFailed
 
 TABLE = "twinlock"
 Counted = tuple[int, int]  # packets, bytes
+End = tuple[str, int]  # address, port
+Labelled = tuple[str, Counted]  # an element's comment, and what was counted of it
 Json = str | int | Mapping[str, "Json"] | Sequence["Json"]
 
 
@@ -71,6 +73,16 @@ class Nft:
         for entry in cast(list[Mapping[str, Mapping[str, object]]], self._elements(name)):
             counter = cast(Mapping[str, int], entry["elem"]["counter"])
             found[cast(str, entry["elem"]["val"])] = counter["packets"], counter["bytes"]
+        return found
+
+    def labelled(self, name: str) -> dict[End, Labelled]:
+        """The same of a set of ends, each with a comment."""
+        found: dict[End, Labelled] = {}
+        for entry in cast(list[Mapping[str, Mapping[str, object]]], self._elements(name)):
+            element = entry["elem"]
+            address, port = cast(Mapping[str, tuple[str, int]], element["val"])["concat"]
+            counter = cast(Mapping[str, int], element["counter"])
+            found[address, port] = cast(str, element["comment"]), (counter["packets"], counter["bytes"])
         return found
 
     def _elements(self, name: str) -> list[object]:

@@ -44,5 +44,6 @@ def load_record(folder: Path) -> GatewayRecord:
         peers=None,
         phases={},
         left_out=0,
+        shut_out={},
         floating=None,
     )

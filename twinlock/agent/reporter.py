@@ -56,6 +56,7 @@ class Reporter:
             **news,
             peers=len(want.peers),
             traffic=None if self._shared.traffic is None else asdict(self._shared.traffic[0]),
+            shut_out=self._shared.shut_out,
             ways=self._shared.fresh,  # no news by itself: clients come and go all the time
         )
         self._out.registry.put_gateway(self._record)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from twinlock.agent.boot import Boot
+from twinlock.agent.calls import ALIVE_SECONDS
 from twinlock.agent.checkup import FREE_BYTES, Checkup, Looks
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.floating import Floating
 from twinlock.agent.follower import Follower
 from twinlock.agent.interfaces import NAMES
+from twinlock.agent.nft import End
 from twinlock.agent.notify import notify
 from twinlock.agent.outside import Outside
 from twinlock.agent.ownership import Ownership, Silent
@@ -44,6 +46,8 @@ class Gateway:
         self._tally = Tally()
         self._failure: BaseException | None = None
         state = outside.state_file.load()
+        if state is not None:
+            outside.box.know({key: peer for peers in state.peers.values() for key, peer in peers.items()})
         # What is on disk may be old: nobody is called before the registry was asked who serves, or did not answer.
         self.own = Ownership(
             boot.slot,
@@ -166,6 +170,14 @@ class Gateway:
             holders = {address: want.peers[key].name for address, key in want.addresses.items()}
             self._tally.read(self._out.box.nft.counters, holders)
             self._shared.traffic = self._tally.total, self._tally.pieces()
+            self._shared.shut_out = self._out.box.shut_out.count(self._live)
+
+    def _live(self) -> Collection[End]:
+        """Where peers are that have a session. Under the lock: between a peer's removal and the state without it, it
+        would count as served."""
+        with self._shared.lock:
+            want = self._shared.want
+        return self._out.box.ends(want.peers, since=int(self._out.now() - ALIVE_SECONDS)) if want else ()
 
     def _count_forever(self) -> None:
         took = 0.0

@@ -31,4 +31,6 @@ class Shared:
         self.fresh = 0  # the main thread's: how many clients hold a way open
         # The counting thread's: of all peers together, and a line for each, in pieces (traffic.py).
         self.traffic: tuple[Traffic, Mapping[str, tuple[str, ...]]] | None = None
+        # The counting thread's: packets by TENANT/NAME of peers that were shut out and still send (shut_out.py).
+        self.shut_out: Mapping[str, int] = {}
         self.ends: Mapping[str, str] | None = None  # the main thread's: where ways are open, by public key

@@ -6,7 +6,7 @@ it knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from twinlock.agent.command import Run, run
 from twinlock.agent.interfaces import SIDES, WAY
@@ -54,6 +54,14 @@ class SidedWg(Wg):
     def is_on(self, interface: str, public_key: str) -> bool:
         """Whether it was on every side at the last look."""
         return all(public_key in self.last_seen(side) for side in self.live(interface))
+
+    def last_ends(self, interface: str, public_keys: Collection[str], since: int = 0) -> dict[str, tuple[str, ...]]:
+        """On all sides."""
+        found: dict[str, tuple[str, ...]] = {}
+        for side in self.live(interface):
+            for key, ends in super().last_ends(side, public_keys, since).items():
+                found[key] = (*found.get(key, ()), *ends)
+        return found
 
     def let_knock(self, interface: str, peers: Mapping[str, SetPeer]) -> None:
         """Puts these on each side on which they were not at the last look: whoever knocks there is let in."""

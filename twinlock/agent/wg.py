@@ -65,6 +65,13 @@ class Wg:
         """Whom `peers` found there the last time, by public key; one interface, whatever it is a side of."""
         return self._seen.get(interface, ())
 
+    def last_ends(self, interface: str, public_keys: Collection[str], since: int = 0) -> dict[str, tuple[str, ...]]:
+        """Where `peers` found these the last time, those alone whose last handshake was at `since` or later: public
+        key -> endpoints."""
+        seen = self._seen.get(interface, {})
+        found = ((key, seen[key]) for key in public_keys if key in seen)
+        return {key: (peer.endpoint,) for key, peer in found if peer.endpoint and peer.handshake >= since}
+
     def preshared(self, interface: str) -> dict[str, PresharedKey]:
         """The pre-shared keys of those peers that have one."""
         lines = (line.split("\t") for line in self._run(("wg", "show", interface, "preshared-keys"), "").splitlines())

@@ -80,6 +80,9 @@ def gauges(found: Standing) -> tuple[Metric, ...]:
                      for way in ("sent", "received", "refused")))
             for unit in ("packets", "bytes")
         ),
+        _metric("shut_out_packets", "Packets of the last hour from where a peer was that is shut out.",
+                ((labels | dict(zip(("tenant", "peer"), name.split("/"), strict=True)), packets)
+                 for labels, _, record in known for name, packets in record.shut_out.items())),
         _metric("tenant_peers", "Peers by state.", peers),
         *_tenant_metrics(tenants),
     )  # fmt: skip

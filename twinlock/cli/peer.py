@@ -26,7 +26,7 @@ from twinlock.registry.ipv6 import addresses
 from twinlock.registry.key_age import Aged
 from twinlock.registry.key_age import aged as aged_keys
 from twinlock.registry.model import Peer
-from twinlock.registry.traffic import Traffic
+from twinlock.registry.traffic import Traffic, still_sending
 
 app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke peers, and write their files.")
 
@@ -210,12 +210,13 @@ def show(
     peer = opened.registry.peer(tenant, name)
     slots = [slot.name for slot in opened.registry.definition().slots]
     counted = opened.registry.traffic(slots, peer.address, peer.name)
+    still = still_sending(one.shut_out for one in opened.registry.gateways(slots)).get(f"{peer.tenant}/{peer.name}", 0)
     own = addresses(opened.registry.definition().prefix6, peer.address)
     old = None if file is None else _aged(opened, peer, read_file(file))
     if scope.json:
         screen.show_json(
             _facts(peer)
-            | {"addresses": own, "traffic": None if counted is None else asdict(counted)}
+            | {"addresses": own, "traffic": None if counted is None else asdict(counted), "shut_out_packets": still}
             | ({} if old is None else {"aged": old})
         )
         return
@@ -230,6 +231,7 @@ def show(
         ("expires", screen.moment(peer.expires_at)),
         ("reaches", "all that its tenant does" if peer.reach is None else screen.plain(", ".join(peer.reach))),
         ("traffic", "nothing was counted" if counted is None else _traffic(counted)),
+        *([("since it was shut out", f"{still:,} packets still came in the last hour")] if still else []),
         *([] if old is None else [("file", "; ".join(map(screen.plain, old)) or "[green]as it should be[/]")]),
     )
     screen.show_table("", ("", ""), rows)

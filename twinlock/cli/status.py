@@ -10,6 +10,7 @@ from twinlock.cli import gateway, screen
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.cli.standing import STATES, Standing, standing
 from twinlock.registry.addresses import Room
+from twinlock.registry.traffic import still_sending
 
 
 def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJson = False) -> None:
@@ -31,6 +32,8 @@ def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJ
             screen.show_warning(
                 f"gateway {one.slot} leaves out {one.record.left_out} peers of the registry: its journal says why"
             )
+    for name, packets in _still_sending(found).items():
+        screen.show_warning(f"{screen.plain(name)} is shut out and still sends: {packets:,} packets in the last hour")
     for name, one in found.tenants.items():
         if one.keys_due or one.keys_soon:
             due = f"{one.keys_due} keys are due for rotation, {one.keys_soon} soon"
@@ -48,11 +51,16 @@ def _facts(found: Standing) -> dict[str, screen.Json]:
         "well": all(one.problem is None for one in found.gateways),
         "last_takeover": _last_takeover(found),
         "gateways": [gateway.facts(one) for one in found.gateways],
+        "shut_out": _still_sending(found),
         "generations": {name: one.generation for name, one in tenants.items() if one.generation},
         "addresses": {name: {"held": one.room.held, "total": one.room.total} for name, one in tenants.items()},
         "keys": {name: {"due": one.keys_due, "soon": one.keys_soon} for name, one in tenants.items()},
         "peers": {name: {state: one.peers[state] for state in STATES} for name, one in tenants.items()},
     }
+
+
+def _still_sending(found: Standing) -> dict[str, int]:
+    return still_sending(one.record.shut_out for one in found.gateways if one.record is not None)
 
 
 def _last_takeover(found: Standing) -> screen.Json:

@@ -158,6 +158,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"traffic": record.traffic} if record.traffic is not None else {}),
         **({"left_out": record.left_out} if record.left_out else {}),
         **({"phases": record.phases} if record.phases else {}),
+        **({"shut_out": record.shut_out} if record.shut_out else {}),
         **({"floating": record.floating} if record.floating is not None else {}),
     }
 
@@ -186,6 +187,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         traffic=numbers(item, "traffic") if "traffic" in item else None,
         left_out=number(item, "left_out") if "left_out" in item else 0,
         phases=_phases(item) if "phases" in item else {},
+        shut_out=numbers(item, "shut_out") if "shut_out" in item else {},
         floating=flag(item, "floating") if "floating" in item else None,
     )
 

@@ -95,6 +95,8 @@ class GatewayRecord:
     traffic: Mapping[str, int] | None = None  # of all its peers since its agent began: Traffic's fields (traffic.py)
     phases: Mapping[str, int] = field(default_factory=dict[str, int])  # by names of PHASES
     left_out: int = 0  # peers of the registry that it does not serve: it does not believe them, or has no place
+    # TENANT/NAME of peers that were shut out within the hour -> packets that still came from where they were.
+    shut_out: Mapping[str, int] = field(default_factory=dict[str, int])
     floating: bool | None = None  # whether it holds the floating address; None: there is none
 
 

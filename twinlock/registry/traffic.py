@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 
 _PIECES = 16  # of a slot: one that is full of changes is a few hundred kilobytes, which an item holds
@@ -25,6 +26,11 @@ class Traffic:
     def since(self, before: Traffic) -> Traffic:
         """What came after `before`; where a counter is smaller than it was, somebody began it anew."""
         return of(a - b if a >= b else a for a, b in zip(astuple(self), astuple(before), strict=True))
+
+
+def still_sending(counted: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Packets of peers that are shut out, by TENANT/NAME, from what each gateway counted (GatewayRecord.shut_out)."""
+    return dict(sum(map(Counter, counted), Counter[str]()))
 
 
 def of(figures: Iterable[int]) -> Traffic:
