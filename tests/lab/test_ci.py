@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 
 from lab import calls, clients
 from lab.aws.names import SERVICE_ADDRESSES
+from lab.echo import ADDRESS as ECHO
+from lab.measure import echo
 from tests.within import within
 
 STORAGE = SERVICE_ADDRESSES["s3"]
-REACH = "import socket, sys; socket.create_connection((sys.argv[1], 443), 3); print('reached')"
+PROBE = str(Path(__file__).with_name("job_probe.py"))
 
 
 def job(*words: str, **more: object) -> subprocess.Popen[str]:
@@ -41,14 +44,33 @@ def on_gateways(lab, key: str) -> bool:
     )  # fmt: skip
 
 
-def test_a_job_reaches_the_storage_in_a_namespace_of_its_own_and_leaves_nothing(lab) -> None:
-    done = job("--ttl", "5m", "--netns", "--", clients.PYTHON, "-c", REACH, STORAGE)
-    said, told = done.communicate(timeout=90)
-    assert (done.returncode, said) == (0, "reached\n"), told
+def reached(*words: str) -> dict[str, object]:
+    """Which of the tenant's destinations answer such a job, by its file and whatever it routes (job_probe.py)."""
+    with echo():
+        done = job(*words, "--netns", "--", clients.PYTHON, PROBE, STORAGE, ECHO)
+        said, told = done.communicate(timeout=90)
+    assert done.returncode == 0, told
+    return json.loads(said)
+
+
+def test_a_job_reaches_what_its_tenant_does_in_a_namespace_of_its_own_and_leaves_nothing(lab) -> None:
+    everything = {"storage": True, "echo": True}
+    assert reached("--ttl", "5m") == {**everything, "widened": everything}
     assert jobs(lab, "approved", "pending") == []
     key = jobs(lab, "revoked")[-1]
     within(10, lambda: not on_gateways(lab, key), "the gateways forget it")
     assert not list(Path("/run/netns").glob("ci-*"))
+
+
+def test_a_narrowed_job_reaches_what_was_named_and_nothing_else_whatever_it_routes(lab) -> None:
+    alone = {"storage": False, "echo": True}
+    assert reached("--reach", "echo") == {**alone, "widened": alone}
+    refused = job("--reach", "nfs", "--", "true")
+    said, told = refused.communicate(timeout=30)
+    assert (refused.returncode, said, told.strip()) == (
+        3, "", "twinlock: tenant jobs does not reach nfs; it reaches storage, echo",
+    )  # fmt: skip
+    assert jobs(lab, "approved", "pending") == []
 
 
 def test_the_commands_exit_code_is_the_jobs_and_its_end_revokes(lab) -> None:

@@ -13,11 +13,12 @@ import typer
 from twinlock.cli import screen
 from twinlock.cli.client_file import client_file
 from twinlock.cli.cloud import Environment
-from twinlock.cli.options import EnvironmentName, TenantName, chosen, duration
+from twinlock.cli.options import EnvironmentName, Reach, TenantName, chosen, duration
 from twinlock.cli.private_key import make_private_key
 from twinlock.cli.rotate_due import rotate_due
 from twinlock.cli.temporary_peer import Stopped, fresh_name, stoppable, temporary_peer, wait_for_gateways
 from twinlock.cli.tunnel import check_tools, tunnel, wait_for_handshake
+from twinlock.registry import reach as narrow
 
 app = typer.Typer(no_args_is_help=True, help="What pipelines run.")
 app.command(epilog="Example: twinlock -e prod ci rotate-due --tenant backup --keys /run/secrets/keys")(rotate_due)
@@ -25,12 +26,13 @@ app.command(epilog="Example: twinlock -e prod ci rotate-due --tenant backup --ke
 _GRACE_SECONDS = 10  # for the command to end by itself once it was asked to
 
 
-@app.command(epilog="Example: twinlock -e prod ci run --tenant ci --ttl 30m -- make integration-test")
+@app.command(epilog="Example: twinlock -e prod ci run --tenant ci --ttl 30m --reach storage -- make integration-test")
 def run(
     ctx: typer.Context,
     command: Annotated[list[str], typer.Argument(help="What to run, after --.", metavar="COMMAND…")],
     tenant: TenantName,
     ttl: Annotated[str, typer.Option(help="Shut out after this even if nothing revokes it: 30m, 2h.")] = "30m",
+    reach: Reach = None,
     netns: Annotated[bool, typer.Option("--netns", help="Only the command uses the tunnel, and nothing else.")] = False,
     wait: Annotated[str, typer.Option(help="How long to wait for the gateways.")] = "60s",
     environment: EnvironmentName = None,
@@ -38,10 +40,10 @@ def run(
     """Run a command with a tunnel of its own: enrolled before it, revoked after it, its exit code is this one's."""
     scope, seconds, patience = chosen(ctx, environment, False), duration(ttl), duration(wait)
     check_tools()
-    opened = scope.open()
+    opened, wanted = scope.open(), narrow.chosen(reach or ())
     with stoppable() as shield:
         try:
-            code = _run(opened, tenant, seconds, patience, command, netns=netns, shield=shield)
+            code = _run(opened, tenant, seconds, wanted, patience, command, netns=netns, shield=shield)
         except Stopped as stopped:
             code = 128 + stopped.number
     raise typer.Exit(code)
@@ -51,6 +53,7 @@ def _run(
     opened: Environment,
     tenant: str,
     ttl: int,
+    reach: tuple[str, ...] | None,
     patience: int,
     command: Sequence[str],
     *,
@@ -58,7 +61,7 @@ def _run(
     shield: Callable[[], None],
 ) -> int:
     name, key = fresh_name(), make_private_key()
-    with temporary_peer(opened, tenant, name, key, ttl, shield) as made:
+    with temporary_peer(opened, tenant, name, key, ttl, reach, shield) as made:
         screen.show_note(f"{name} has {made.peer.address} until {screen.moment(made.peer.expires_at)}")
         wait_for_gateways(opened, tenant, patience)
         file = client_file(opened, tenant, name, key, made.preshared)

@@ -16,6 +16,10 @@ EnvironmentName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TenantName = Annotated[str, typer.Option("--tenant", "-t", help="The peer's tenant.", metavar="TENANT")]
+Reach = Annotated[
+    list[str] | None,
+    typer.Option("--reach", help="Reaches this of the tenant's alone: storage, a service, a network. Again for more."),
+]
 PeerName = Annotated[str, typer.Argument(help="The peer's name.", metavar="NAME", show_default=False)]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

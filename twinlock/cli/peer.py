@@ -14,7 +14,7 @@ from twinlock.cli import peer_bulk, screen
 from twinlock.cli.client_file import client_file
 from twinlock.cli.client_output import Form, read_file, render, used, write_all
 from twinlock.cli.cloud import Environment
-from twinlock.cli.options import AsJson, EnvironmentName, PeerName, TenantName, chosen, duration
+from twinlock.cli.options import AsJson, EnvironmentName, PeerName, Reach, TenantName, chosen, duration
 from twinlock.cli.peer_bulk import approve_listed
 from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import made_for, read_preshared_key
@@ -33,10 +33,6 @@ app = typer.Typer(no_args_is_help=True, help="Enrol, approve, list and revoke pe
 app.command(epilog="Example: twinlock -e prod peer apply peers.yaml")(peer_bulk.apply)
 app.command(epilog="Example: twinlock -e prod peer export --tenant red > peers.yaml")(peer_bulk.export)
 
-Reach = Annotated[
-    list[str] | None,
-    typer.Option("--reach", help="Reaches this of the tenant's alone: storage, a service, a network. Again for more."),
-]
 NewPresharedKey = Annotated[
     Path | None, typer.Option(help="Where the tenant has pre-shared keys: the file for the new one, 0600.")
 ]

@@ -67,9 +67,16 @@ class Temporary:
 
 @contextmanager
 def temporary_peer(
-    environment: Environment, tenant: str, name: str, key: PrivateKey, ttl: int, shield: Callable[[], None]
+    environment: Environment,
+    tenant: str,
+    name: str,
+    key: PrivateKey,
+    ttl: int,
+    reach: tuple[str, ...] | None,
+    shield: Callable[[], None],
 ) -> Generator[Temporary]:
-    """Enrolled for `ttl` seconds at most, and revoked at the end. Raises Refused where the tenant asks for approval."""
+    """Enrolled for `ttl` seconds at most, and revoked at the end. Raises Refused where the tenant asks for approval, or
+    does not itself reach what `reach` names."""
     registry = environment.registry
     rules = tenant_of(registry.definition(), tenant)
     if rules.approval != "auto":
@@ -79,7 +86,7 @@ def temporary_peer(
     preshared = make_preshared_key() if rules.preshared_keys else None
     wrapped = None if preshared is None else current_data_key(environment, tenant).wrap(preshared, key.public())
     try:
-        yield Temporary(registry.enrol(actor, tenant, name, key.public(), ttl, wrapped), preshared)
+        yield Temporary(registry.enrol(actor, tenant, name, key.public(), ttl, wrapped, reach), preshared)
     finally:
         shield()
         # It may never have come in, or have ended meanwhile.
