@@ -1,7 +1,8 @@
 """`test_tiers.py [--all] TIER…` runs tiers of the tests, each in a run of its own (what one loads makes another slow),
 all of them even if one fails, and ends with their counts. Without --all, tests marked `long` are left out.
 
-The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended.
+The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended. It
+has a session of its own: Linux shares the processor out among sessions, and what it looks at is timed.
 The boot tier waits for machines and engines as much as it works: its files, and those of the unit tier, are shared out
 among several workers.
 """
@@ -9,12 +10,13 @@ among several workers.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,9 +26,10 @@ TIERS = tuple(tier for lane in LANES for tier in lane)
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
 OPTIONS = {
     "unit": ("--numprocesses=2", "--dist=loadfile"),
-    "boot": (f"--numprocesses={WORKERS}", "--dist=loadfile"),
+    "boot": (f"--numprocesses={WORKERS}", "--dist=loadfile", "--no-loadscope-reorder"),
 }
 PASSED = 0  # of pytest's exit codes
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Run:
     tiers: tuple[str, ...]
     everything: bool
     folder: Path
+    apart: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])  # each a session
 
     def lane(self, number: int) -> bool:
         """Whether all its tiers passed. The first prints at once."""
@@ -55,7 +59,14 @@ class Run:
         if shown or len(self.tiers) == 1:
             return subprocess.run(command, cwd=ROOT, check=False).returncode
         with self.printed(tier).open("wb") as file:
-            return subprocess.run(command, cwd=ROOT, check=False, stdout=file, stderr=subprocess.STDOUT).returncode
+            running = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+            self.apart.append(running)
+            return running.wait()
+
+    def interrupt(self) -> None:
+        """Tells those apart what the terminal tells the others."""
+        for running in self.apart:
+            running.send_signal(signal.SIGINT)
 
     def report(self, tier: str) -> Path:
         return self.folder / f"{tier}.xml"
@@ -83,7 +94,11 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(tiers, "--all" in words, Path(folder))
         with ThreadPoolExecutor(len(LANES)) as lanes:
-            passed = list(lanes.map(run.lane, range(len(LANES))))
+            try:
+                passed = list(lanes.map(run.lane, range(len(LANES))))
+            except KeyboardInterrupt:
+                run.interrupt()
+                return INTERRUPTED
         for tier in tiers:
             if run.printed(tier).exists():
                 print(run.printed(tier).read_text(errors="replace"))

@@ -53,6 +53,7 @@ def test_twenty_environments_by_four_workers_do_not_meet(made: Cloud):
     _together(made, COUNT, 4)
 
 
+@pytest.mark.long
 def test_two_environments_at_once_are_previewed_apart(made: Cloud):
     """What `make test` has time for: two engines, one account, each with its own names."""
     platform = Automation(STACK, made.folder / "work", made.environment())

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from lab.paths import ROOT
 from policies.judge import RULES, STACK_RULES
 from tests.cloud import Cloud, config, project, pulumi
@@ -30,6 +32,7 @@ def test_the_program_has_no_finding_in_a_preview(made: Cloud):
     assert found(printed) == set() and "twinlock@v" in printed
 
 
+@pytest.mark.long
 def test_a_development_environment_is_deployed_with_advice_alone(made: Cloud):
     """An update knows what a preview can't: policies of buckets and roles, and the user data."""
     words = ("up", "--yes", "--skip-preview", "--policy-pack", PACK, "--policy-pack-config", f"{PACK}/dev.json")

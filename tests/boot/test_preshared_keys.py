@@ -103,6 +103,7 @@ def test_the_key_is_in_the_state_for_root_alone_and_in_no_log(stage):
         assert stage.key.reveal() not in place.log("run") + place.console.read_text(), slot
 
 
+@pytest.mark.long
 def test_gateways_that_reboot_without_kms_still_have_it(stage):
     stage.net.run("nft", "-f", "-", stdin=_NO_KMS)
     try:

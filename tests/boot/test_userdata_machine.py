@@ -123,6 +123,7 @@ def test_a_document_over_the_limit_boots_compressed_just_as_a_small_one(tmp_path
         assert run("systemctl", "is-enabled", "twinlock-agent.service").stdout.strip() == "enabled"
 
 
+@pytest.mark.long
 def test_a_stock_images_document_passes_cloud_inits_own_schema_too(machine):
     stock = render(gateway_boot(stock_image=True))
     machine("sh", "-c", "cat > /run/stock.yaml", stdin=stock)
