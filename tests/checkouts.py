@@ -98,9 +98,19 @@ def copied(folder: Path) -> Checkout:
     for name in filter(None, listed):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    for shared in (".venv", ".tools"):
-        (folder / shared).symlink_to(ROOT / shared)
+    (folder / ".tools").symlink_to(ROOT / ".tools")
+    _environment(folder / ".venv")
     return Checkout(folder)
+
+
+def _environment(folder: Path) -> None:
+    """This checkout's by another path. What is installed keeps its own: Python would else compile all of it anew."""
+    (ours,) = (ROOT / ".venv" / "lib").glob("python3.*/site-packages")
+    packages = folder / ours.relative_to(ROOT / ".venv")
+    packages.mkdir(parents=True)
+    (packages / "shared.pth").write_text(f"import site; site.addsitedir({str(ours)!r})\n")
+    (folder / "bin").symlink_to(ROOT / ".venv" / "bin")
+    (folder / "pyvenv.cfg").symlink_to(ROOT / ".venv" / "pyvenv.cfg")
 
 
 @pytest.fixture
