@@ -21,7 +21,7 @@ from twinlock.agent.box import Box
 from twinlock.agent.command import run
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import advanced, desired
-from twinlock.agent.follow import follow, read_in_full
+from twinlock.agent.follow import Names, follow, read_in_full
 from twinlock.agent.interfaces import SERVICE, SIDES, WAY
 from twinlock.agent.nft import Nft
 from twinlock.agent.private_key import new_private_key
@@ -112,7 +112,7 @@ def _resident_mib() -> float:
 def measure(count: int) -> dict[str, object]:
     _interfaces()
     run(("nft", "-f", "-"), render_firewall(_BOOT))
-    registry, box = HeldRegistry(count), Box(SidedWg(), Nft(), Conntrack())
+    registry, box, names = HeldRegistry(count), Box(SidedWg(), Nft(), Conntrack()), Names()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         StateFile(folder).save(read_in_full(registry, None))
@@ -136,7 +136,7 @@ def measure(count: int) -> dict[str, object]:
             for change in (lambda n=number: registry.let_in(_peer(n)), lambda n=number: registry.revoke(f"peer-{n}")):
                 change()
                 began = time.perf_counter()
-                new = follow(registry, state)
+                new = follow(registry, state, names)
                 want = advanced(want, state, new, time.time(), "a")
                 done = box.reconcile(want)
                 file.save(new)

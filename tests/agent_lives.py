@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
+from typing import TypeVar
 
 from hypothesis import strategies
 
 from tests.agent_samples import NOW, peer, state
+from twinlock.agent.overlay import Edits
 from twinlock.agent.state import LastState
 from twinlock.registry.model import Peer
 from twinlock.registry.preshared import make_preshared_key
 
+T = TypeVar("T")
 KEYS = [f"{letter * 43}=" for letter in "AEIMQUY"]
 _NAMES, _TENANTS = ("ann", "bob", "eve"), {"ml": "10.100.1.", "ci": "10.100.2."}
 
+_reaches = strategies.sampled_from([None, None, ("storage",), ("database",), ("10.60.0.0/24", "storage")])
 # A peer as a registry could hold it, sound or not: names, keys and addresses meet often.
 _peers = strategies.builds(
     lambda name, key, tenant, last, ends, retires, replaces, sealed, reach: replace(
@@ -32,7 +39,7 @@ _peers = strategies.builds(
     strategies.sampled_from([None, None, None, 20]),
     strategies.sampled_from([None, None, *KEYS]),
     strategies.sampled_from([False, False, False, True]),
-    strategies.sampled_from([None, None, ("storage",), ("database",), ("10.60.0.0/24", "storage")]),
+    _reaches,
 )
 _steps = strategies.one_of(
     _peers,
@@ -57,10 +64,9 @@ def lives(draw) -> list[tuple[LastState, float]]:
             case ("rotate", old, new):
                 last = _rotated(last, old, new)
             case ("gone", key):
-                kept = {tenant: {k: p for k, p in peers.items() if k != key} for tenant, peers in last.peers.items()}
-                last = replace(last, peers=kept)
+                last = replace(last, peers={tenant: without(peers, key) for tenant, peers in last.peers.items()})
             case ("opened", key):
-                last = replace(last, preshared={**last.preshared, key: make_preshared_key()})
+                last = replace(last, preshared=edited(last.preshared, key, make_preshared_key()))
             case ("serving", serving):
                 last = replace(last, serving=serving)
             case ("prefixes", prefix):
@@ -71,8 +77,59 @@ def lives(draw) -> list[tuple[LastState, float]]:
     return found
 
 
+@strategies.composite
+def sound_lives(draw) -> list[tuple[LastState, float]]:
+    """The same of a registry that holds nothing unsound: nobody is refused, and so no step is judged in full."""
+    now, found, fresh = float(NOW), [(state(), float(NOW))], count(1)
+    what = strategies.sampled_from(["join", "join", "leave", "rotate", "rotate", "time", "moved"])
+    for step, which in draw(strategies.lists(strategies.tuples(what, strategies.integers(0, 3)), min_size=4)):
+        last = found[-1][0]
+        name, tenant = f"p{which}", "ml" if which < 2 else "ci"
+        held = [one for one in last.peers[tenant].values() if one.name == name]
+        match step, [one for one in held if one.retires_at is None]:
+            case "time", _:
+                now += draw(strategies.sampled_from([1, 7, 21]))
+            case ("join", []) | ("moved", [*_]):
+                for one in held:
+                    last = _left(last, one.public_key)
+                key, far = b64encode(next(fresh).to_bytes(32)).decode(), 4 if step == "moved" else 0
+                ends, sealed = draw(strategies.sampled_from([None, 5, 50])), draw(strategies.booleans())
+                come = peer(name, key, f"{_TENANTS[tenant]}{which + 1 + far}", tenant, reach=draw(_reaches))
+                come = replace(come, expires_at=ends and int(now) + ends, preshared="1:x" if sealed else None)
+                last = _with(last, come)
+                if sealed:
+                    last = replace(last, preshared=edited(last.preshared, key, make_preshared_key()))
+            case "leave", [*_]:
+                for one in held:
+                    last = _left(last, one.public_key)
+            case "rotate", [one] if len(held) == 1:
+                key = b64encode(next(fresh).to_bytes(32)).decode()
+                last = _with(last, replace(one, public_key=key, replaces=one.public_key, preshared=None))
+                last = _with(last, replace(one, retires_at=int(now) + 20))
+        found.append((last, now))
+    return found
+
+
+def _left(last: LastState, key: str) -> LastState:
+    peers = {tenant: without(held, key) for tenant, held in last.peers.items()}
+    return replace(last, peers=peers, preshared=without(last.preshared, key))
+
+
+def edited(some: Mapping[str, T], key: str, value: T) -> Mapping[str, T]:
+    """The next version of a map, as the follower makes it."""
+    edits = Edits(some)
+    edits[key] = value
+    return edits.done()
+
+
+def without(some: Mapping[str, T], key: str) -> Mapping[str, T]:
+    edits = Edits(some)
+    edits.pop(key, None)
+    return edits.done()
+
+
 def _with(last: LastState, one: Peer) -> LastState:
-    changed = {**last.peers, one.tenant: {**last.peers[one.tenant], one.public_key: one}}
+    changed = {**last.peers, one.tenant: edited(last.peers[one.tenant], one.public_key, one)}
     number = last.generations[one.tenant] + 1
     return replace(last, peers=changed, generations={**last.generations, one.tenant: number})
 

@@ -16,7 +16,8 @@ import pytest
 from lab.fabric.kernel import inside, inside_run
 from tests.boot import firewall_bench as fw
 from tests.boot.firewall_bench import Bench, data, first_message, response, udp
-from twinlock.agent.box import Changes, nft_commands
+from twinlock.agent.box import nft_commands
+from twinlock.agent.changes import Changes
 from twinlock.agent.desired import Narrow, Reach
 from twinlock.agent.nft import Nft, add_elements
 from twinlock.agent.shut_out import KEPT, ShutOut

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.agent_samples import ANN, BOB, EVE, NOW, OWN, Machine, dump_line, peer, state
-from twinlock.agent.box import Box, Changes, Have, diff
+from twinlock.agent.box import Box
 from twinlock.agent.calls import Call
+from twinlock.agent.changes import Changes, Have, diff
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
@@ -86,6 +87,15 @@ def test_a_revoked_peer_is_gone_from_both_interfaces_and_its_connections_end():
     assert not any(machine.peers.values())
     assert machine.served == {PROBE}
     assert machine.conntrack == set()
+
+
+def test_who_comes_back_at_another_address_was_taken_off_the_service_before():
+    machine = Machine()
+    box = _box(machine)
+    box.reconcile(desired(state(peer()), NOW, "a"))
+    box.call([Call(public_key=ANN, endpoint="198.51.100.2:29112", address="10.100.1.1")])
+    assert box.reconcile(desired(state(), NOW, "a")).service_remove == (ANN,)
+    assert box.reconcile(desired(state(peer(address="10.100.1.2")), NOW, "a")).service_remove == ()
 
 
 def test_hundreds_that_expire_at_once_are_shut_out_by_as_few_commands_as_one():

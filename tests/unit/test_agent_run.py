@@ -19,7 +19,7 @@ from twinlock.agent.channel import Flows, Word
 from twinlock.agent.checkup import Checked
 from twinlock.agent.console import failed_line, ready_line, say
 from twinlock.agent.errors import AgentError, BadBoot, BadState, CloudUnavailable, CommandFailed
-from twinlock.agent.follow import follow, read_in_full
+from twinlock.agent.follow import Names, follow, read_in_full
 from twinlock.agent.interfaces import NAMES, PAIR, pair_address
 from twinlock.agent.nft import Nft
 from twinlock.agent.ownership import Silent
@@ -129,7 +129,7 @@ def test_a_gap_in_the_changes_is_a_full_read():
     last = read_in_full(table, None)
     table.numbers["ml"] = 9
     table.peers = {"bob": peer("bob", BOB, "10.100.1.2")}
-    assert set(follow(table, last).peers["ml"]) == {BOB}
+    assert set(follow(table, last, Names()).peers["ml"]) == {BOB}
     assert "full" in table.reads[-1]
 
 
@@ -139,7 +139,7 @@ def test_a_generation_that_went_back_is_a_full_read():
     last = read_in_full(table, None)
     table.numbers["ml"] = 3
     table.peers = {}
-    assert follow(table, last).peers["ml"] == {}
+    assert follow(table, last, Names()).peers["ml"] == {}
 
 
 def test_everything_is_read_again_every_five_minutes(stage):
@@ -150,6 +150,17 @@ def test_everything_is_read_again_every_five_minutes(stage):
     assert ANN in stage.machine.peers["wg-way"]
     turn(stage, gateway, 2)
     assert stage.machine.peers["wg-way"] == {}
+
+
+def test_who_is_to_be_served_is_judged_anew_in_full_every_five_minutes(stage):
+    gateway = stage.gateway()
+    turn(stage, gateway)
+    shared = gateway.follower._shared
+    shared.want = dataclasses.replace(shared.want, peers={})  # a mistake of judging changes alone, if there ever is one
+    turn(stage, gateway, 200)
+    assert shared.want.peers == {}
+    turn(stage, gateway, 101)
+    assert set(shared.want.peers) == set(stage.machine.peers["wg-way"]) == {ANN}
 
 
 def test_a_new_definition_is_seen_within_seconds(stage):

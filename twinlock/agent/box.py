@@ -1,11 +1,12 @@
-"""The box made equal to what is desired: read once, then differences only. `diff` is pure."""
+"""The box made equal to what is desired: read once, then differences only (changes.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from twinlock.agent.calls import Call
+from twinlock.agent.changes import Changes, Have, diff, step
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import Desired, Narrow, Reach
 from twinlock.agent.interfaces import SERVICE, WAY
@@ -21,58 +22,6 @@ _MAPS = frozenset({"tenant_sources", "peer_sources"})
 _KEEPALIVE_SECONDS = 25  # of the service towards a client: keeps the client's NAT open, and starts the session
 
 
-@dataclass(frozen=True, kw_only=True)
-class Have:
-    """What the box holds."""
-
-    way: frozenset[str]  # public keys
-    service: Mapping[str, tuple[str, ...]]  # public key -> allowed IPs, of those that were called
-    served: frozenset[str]  # addresses that may pass, of both families
-    reach: Reach | None  # None: not known, load it again
-    narrow: Mapping[str, Narrow] | None  # address ->; None: not known, load it again
-
-
-@dataclass(frozen=True, kw_only=True)
-class Changes:
-    admit: tuple[str, ...] = ()  # addresses
-    cut: tuple[str, ...] = ()  # addresses
-    way_add: tuple[str, ...] = ()  # public keys
-    way_remove: tuple[str, ...] = ()
-    service_remove: tuple[str, ...] = ()
-    reach: Reach | None = None  # None: stays
-    narrow_flush: bool = False  # nothing is known of what is there
-    narrow_add: tuple[Narrow, ...] = ()
-    narrow_remove: tuple[Narrow, ...] = ()
-
-    def __bool__(self) -> bool:
-        return self != Changes()
-
-
-def diff(want: Desired, have: Have) -> Changes:
-    """What is to be done. A live peer that stays as it is appears nowhere."""
-    waiting = frozenset(want.rotating.values())  # for their first handshake, until which the old key has the address
-    gone = (
-        key
-        for key, allowed in have.service.items()
-        if not (_is_allowed(want, key, allowed) or (key in want.peers and key in waiting and not allowed))
-    )
-    return Changes(
-        admit=tuple(sorted(want.served - have.served)),
-        cut=tuple(sorted(have.served - want.served)),
-        way_add=tuple(sorted(want.peers.keys() - have.way)),
-        way_remove=tuple(sorted(have.way - want.peers.keys())),
-        service_remove=tuple(sorted(gone)),
-        reach=None if want.reach == have.reach else want.reach,
-        narrow_flush=have.narrow is None,
-        narrow_add=_not_same(want.narrow, have.narrow or {}),
-        narrow_remove=_not_same(have.narrow or {}, want.narrow),
-    )
-
-
-def _not_same(some: Mapping[str, Narrow], others: Mapping[str, Narrow]) -> tuple[Narrow, ...]:
-    return tuple(found for address, found in some.items() if others.get(address) != found)
-
-
 class Box:
     """The drivers of one gateway, and what they last made true."""
 
@@ -80,14 +29,17 @@ class Box:
         self.wg, self.nft, self.conntrack = wg, nft, conntrack
         self.shut_out = ShutOut(nft)
         self._known: Mapping[str, Peer] = {}  # public key -> whoever is or was last to be served
-        self._have: Have | None = None
+        # What the box holds: as it was read, or as it was made; None: look anew. But who is on the service, which
+        # changes with every call, is in `_service` alone.
+        self._holds: Have | Desired | None = None
+        self._service: dict[str, tuple[str, ...]] = {}
         self._preshared: Mapping[str, PresharedKey] = {}
         self._prefix6 = ""
 
     @property
     def is_known(self) -> bool:
         """Whether nothing failed since the box was last looked at."""
-        return self._have is not None
+        return self._holds is not None
 
     def know(self, peers: Mapping[str, Peer]) -> None:
         """Whom an agent before this one served, by public key: who has left since is told by name."""
@@ -95,8 +47,9 @@ class Box:
 
     def look(self) -> Have:
         """Reads the box itself, rather than remember it."""
-        self._have = self._read()
-        return self._have
+        self._holds = have = self._read()
+        self._service = dict(have.service)
+        return have
 
     def mends(self, want: Desired) -> Changes:
         """What would make the box what `want` says, read from the box itself; nothing is changed. Networks, services
@@ -115,17 +68,21 @@ class Box:
 
     def reconcile(self, want: Desired) -> Changes:
         """Applies the difference, which it returns. After an error the next pass looks anew."""
-        have = self._have or self.look()
+        holds = self._holds or self.look()
         self._preshared, self._prefix6 = want.preshared, want.prefix6
-        changes = diff(want, have)
+        if isinstance(holds, Have):
+            changes = diff(want, replace(holds, service=self._service))
+        else:
+            changes = step(holds, want, self._service)
+        self._holds = None
         if changes:
-            self._have = None
             gone = shut_out(changes.way_remove, self._known, want)
             ends = self.ends(gone)
             self._apply(changes)
             self.shut_out.watch({end: gone[key] for end, key in ends.items()})
-            self._have = _after(have, want, changes)
-        self._known = want.peers
+            for key in changes.service_remove:
+                del self._service[key]
+        self._holds, self._known = want, want.peers
         return changes
 
     def ends(self, public_keys: Collection[str], since: int = 0) -> dict[End, str]:
@@ -141,7 +98,7 @@ class Box:
         """
         if not calls:
             return
-        have, self._have = self._have, None
+        holds, self._holds = self._holds, None
         allowed = {call.public_key: host_networks(self._prefix6, call.address) for call in calls}
         self.wg.renew_peers(
             SERVICE,
@@ -156,7 +113,8 @@ class Box:
                 for call in calls
             ),
         )
-        self._have = have and replace(have, service={**have.service, **allowed})
+        self._service |= allowed
+        self._holds = holds
 
     def call_single(self, calls: Sequence[Call]) -> None:
         """As `call`, from the floating address: these clients know no other, and their NATs let no other in."""
@@ -172,7 +130,7 @@ class Box:
         another one's address waits for."""
         if not peers:
             return
-        have, self._have = self._have, None
+        holds, self._holds = self._holds, None
         allowed = {
             key: () if address is None else host_networks(self._prefix6, address) for key, address in peers.items()
         }
@@ -183,17 +141,19 @@ class Box:
                 for key, networks in allowed.items()
             },
         )
-        self._have = have and replace(have, service={**allowed, **have.service})
+        for key, networks in allowed.items():
+            self._service.setdefault(key, networks)
+        self._holds = holds
 
     def carry_over(self, old: str, new: str, address: str) -> None:
         """A rotated key knocked: the address is its own from now on, and its session stays."""
-        have, self._have = self._have, None
+        holds, self._holds = self._holds, None
         self.wg.remove_peers(SERVICE, [old])
         own = host_networks(self._prefix6, address)
         self.wg.set_peers(SERVICE, [SetPeer(public_key=new, allowed_ips=own)])
-        if have is not None:
-            service = {key: allowed for key, allowed in have.service.items() if key != old}
-            self._have = replace(have, service={**service, new: own})
+        self._service.pop(old, None)
+        self._service[new] = own
+        self._holds = holds
 
     def nudge(self, public_keys: Sequence[str]) -> None:
         """Has each of these clients, which were called, turn to this gateway again."""
@@ -203,8 +163,7 @@ class Box:
         """Removes every service peer: the other gateway may call. The number of them."""
         keys = tuple(self.wg.peers(SERVICE))
         self.wg.remove_peers(SERVICE, keys)
-        if self._have is not None:
-            self._have = replace(self._have, service={})
+        self._service.clear()
         return len(keys)
 
     def _apply(self, changes: Changes) -> None:
@@ -214,24 +173,6 @@ class Box:
         self.wg.remove_peers(WAY, changes.way_remove)
         self.conntrack.cut(changes.cut)
         self.wg.add_peers(WAY, (SetPeer(public_key=key, preshared=self._preshared.get(key)) for key in changes.way_add))
-
-
-def _after(have: Have, want: Desired, changes: Changes) -> Have:
-    return Have(
-        way=frozenset(want.peers),
-        service={key: allowed for key, allowed in have.service.items() if key not in changes.service_remove},
-        served=want.served,
-        reach=want.reach,
-        narrow=want.narrow,
-    )
-
-
-def _is_allowed(want: Desired, key: str, allowed: tuple[str, ...]) -> bool:
-    """Whether the service serves this peer, with its own addresses, which WireGuard may list in another order."""
-    if key not in want.peers:
-        return False
-    own = host_networks(want.prefix6, want.peers[key].address)
-    return allowed == own or set(allowed) == set(own)
 
 
 def nft_commands(changes: Changes) -> list[Json]:

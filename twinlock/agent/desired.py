@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from typing import TypeVar
 
+from twinlock.agent.endings import Endings, endings
 from twinlock.agent.interfaces import probe_address
+from twinlock.agent.overlay import Edits, differences
 from twinlock.agent.state import LastState
 from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
@@ -19,6 +21,8 @@ from twinlock.registry.places import HOLDS
 from twinlock.registry.preshared import PresharedKey
 from twinlock.registry.public_key import check_public_key
 from twinlock.registry.reach import narrowed
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +61,18 @@ class Desired:
     narrow: Mapping[str, Narrow] = field(default_factory=dict[str, Narrow])  # address ->
     probe: str | None = None  # the address that proofs of transfer come from
     prefix6: str = ""  # of everybody's IPv6 address; empty: IPv4 alone
+    endings: Endings = field(default_factory=Endings, compare=False)
 
     @cached_property
     def served(self) -> frozenset[str]:
         """Addresses whose packets pass, of both families."""
-        served = frozenset(one for peer in self.peers.values() for one in addresses(self.prefix6, peer.address))
+        served = frozenset(one for address in self.addresses for one in addresses(self.prefix6, address))
         return served if self.probe is None else served | {self.probe}
+
+    def waits(self, key: str) -> bool:
+        """For its first handshake, until which the key that it replaces has the address."""
+        peer = self.peers.get(key)
+        return peer is not None and peer.replaces is not None and self.rotating.get(peer.replaces) == key
 
 
 def desired(state: LastState, now: float, slot: str) -> Desired:
@@ -83,12 +93,13 @@ def advanced(before: Desired, was: LastState, state: LastState, now: float, slot
     if before.refused or was.definition is not state.definition or was.storage_prefixes != state.storage_prefixes:
         return desired(state, now, slot)
     draft = _Draft(state, now, before)
+    other = differences(was.preshared, state.preshared)
+    ended = before.endings.ended(before.peers, now) if now >= before.until else []
     for tenant in state.definition.tenants:
         old, new = was.peers.get(tenant.name, {}), state.peers.get(tenant.name, {})
-        gone, come = _not_in(old, new), _not_in(new, old)
-        come += [new[key] for key in _other_keys(was.preshared, state.preshared) if key in new and key in old]
-        if now >= before.until:
-            gone += [peer for peer in new.values() if peer.ends_at is not None and peer.ends_at <= now]
+        changed = [*differences(old, new), *other]
+        gone, come = [old[key] for key in changed if key in old], [new[key] for key in changed if key in new]
+        gone += [peer for peer in ended if peer.tenant == tenant.name]
         touched = [kept for peer in gone + come for kept in draft.take_out(peer.address)]
         draft.admit(tenant, {peer.public_key: peer for peer in touched + come if peer.public_key in new}.values())
     draft.leave_out()
@@ -97,29 +108,19 @@ def advanced(before: Desired, was: LastState, state: LastState, now: float, slot
     return draft.done(before.reach)
 
 
-def _not_in(some: Mapping[str, Peer], others: Mapping[str, Peer]) -> list[Peer]:
-    """By identity: who did not change is the same object in the next state, and comparing ten thousand would cost."""
-    return [] if some is others else [peer for key, peer in some.items() if others.get(key) is not peer]
-
-
-def _other_keys(old: Mapping[str, PresharedKey], new: Mapping[str, PresharedKey]) -> set[str]:
-    """Peers whose pre-shared key is not what it was."""
-    return set() if old is new else {key for key in old.keys() | new.keys() if old.get(key) is not new.get(key)}
-
-
 class _Draft:
     """Who is served, as it is put together."""
 
     def __init__(self, state: LastState, now: float, before: Desired | None = None) -> None:
         self._state, self._now = state, now
         self.refused: list[str] = []
-        self._peers = dict(before.peers) if before else {}
-        self._addresses = dict(before.addresses) if before else {}
-        self._rotating = dict(before.rotating) if before else {}
-        self._narrow = dict(before.narrow) if before else {}
-        self._replaced = {new: old for old, new in self._rotating.items()}
-        # Of those that are there; whoever is admitted brings it forward.
-        self._until = math.inf if before is None else before.until if now < before.until else self._next_end()
+        self._before = before
+        self._come: list[Peer] = []
+        self._peers: MutableMapping[str, Peer] = Edits(before.peers) if before else {}
+        self._addresses: MutableMapping[str, str] = Edits(before.addresses) if before else {}
+        self._rotating: MutableMapping[str, str] = Edits(before.rotating) if before else {}
+        self._narrow: MutableMapping[str, Narrow] = Edits(before.narrow) if before else {}
+        self._preshared: MutableMapping[str, PresharedKey] = Edits(before.preshared) if before else {}
 
     def admit(self, tenant: Tenant, peers: Iterable[Peer]) -> None:
         for peer in sorted(peers, key=_current_first):
@@ -137,14 +138,11 @@ class _Draft:
                 self._rotating[peer.public_key] = self._addresses[peer.address]
             self._addresses.setdefault(peer.address, peer.public_key)
             self._peers[peer.public_key] = peer
+            self._come.append(peer)
+            if peer.preshared is not None:
+                self._preshared[peer.public_key] = self._state.preshared[peer.public_key]
             if peer.reach is not None:
                 self._narrow.setdefault(peer.address, narrow(tenant, peer))
-            if peer.ends_at is not None:
-                self._until = min(self._until, peer.ends_at)
-
-    def _next_end(self) -> float:
-        ends = (peer.ends_at for peer in self._peers.values())
-        return min((end for end in ends if end is not None and end > self._now), default=math.inf)
 
     def take_out(self, address: str) -> list[Peer]:
         """Who was served at this address is not any more, and comes back."""
@@ -152,10 +150,14 @@ class _Draft:
         self._narrow.pop(address, None)
         if current is None:
             return []
-        keys = [current, *filter(None, [self._replaced.get(current)])]
+        replaced = self._peers[current].replaces
+        keys = [current]
+        if replaced is not None and self._rotating.get(replaced) == current:
+            del self._rotating[replaced]
+            keys.append(replaced)
         for key in keys:
-            self._rotating.pop(key, None)
-        return [self._peers.pop(key) for key in keys if key in self._peers]
+            self._preshared.pop(key, None)
+        return [self._peers.pop(key) for key in keys]
 
     def leave_out(self) -> None:
         """Whom there is no place for: those who were enrolled last, so that gateways agree, and the first ones stay."""
@@ -173,6 +175,7 @@ class _Draft:
     def _shut(self, keys: Iterable[Peer]) -> None:
         for peer in keys:
             del self._peers[peer.public_key]
+            self._preshared.pop(peer.public_key, None)
             self._rotating.pop(peer.public_key, None)
             self._addresses.pop(peer.address, None)
             self._narrow.pop(peer.address, None)
@@ -181,19 +184,25 @@ class _Draft:
             )
 
     def done(self, reach: Reach) -> Desired:
-        peers, opened = self._peers, self._state.preshared
+        peers, before = _finished(self._peers), self._before
+        ends = endings(peers.values()) if before is None else before.endings.after(peers, self._come, self._now)
         return Desired(
             peers=peers,
             refused=tuple(self.refused),
             reach=reach,
-            until=self._until,
-            preshared={key: opened[key] for key in opened if (held := peers.get(key)) and held.preshared is not None},
-            rotating=self._rotating,
-            addresses=self._addresses,
-            narrow=self._narrow,
+            until=ends.first,
+            preshared=_finished(self._preshared),
+            rotating=_finished(self._rotating),
+            addresses=_finished(self._addresses),
+            narrow=_finished(self._narrow),
             probe=probe_address(self._state.definition.gateway_address),
             prefix6=self._state.definition.prefix6,
+            endings=ends,
         )
+
+
+def _finished(some: MutableMapping[str, T]) -> Mapping[str, T]:
+    return some.done() if isinstance(some, Edits) else some
 
 
 def _locked(peer: Peer, opened: Mapping[str, PresharedKey]) -> str:

@@ -10,7 +10,7 @@ from twinlock.agent.boot import Boot
 from twinlock.agent.channel import Ways
 from twinlock.agent.desired import advanced, desired
 from twinlock.agent.errors import CloudUnavailable, CommandFailed
-from twinlock.agent.follow import follow, read_in_full
+from twinlock.agent.follow import Names, follow, read_in_full
 from twinlock.agent.memory import WayMemory
 from twinlock.agent.outside import Outside, Pace
 from twinlock.agent.ownership import HandOver
@@ -37,6 +37,7 @@ class Follower:
     def __init__(self, boot: Boot, outside: Outside, shared: Shared, reporter: Reporter) -> None:
         self._boot, self._out, self._shared, self._reporter = boot, outside, shared, reporter
         self._own = shared.own
+        self._names = Names()
         self._pace = Pace(outside.clock)
         self._replacement = Replacement(reporter.instance_id, shared, outside)
         self._memory = WayMemory(boot.slot, outside.registry, outside.clock)
@@ -82,7 +83,7 @@ class Follower:
             self._pace.done("full")
             self._pace.done("definition")
         else:
-            self._shared.state = follow(registry, state)
+            self._shared.state = follow(registry, state, self._names)
         self._shared.answered_at = self._out.clock()
 
     def _unlock(self) -> None:
@@ -115,12 +116,16 @@ class Follower:
         with shared.lock:
             before, was = shared.want, shared.want_of
         now, slot = self._out.now(), self._boot.slot
-        want = desired(state, now, slot) if before is None or was is None else advanced(before, was, state, now, slot)
+        looks = self._pace.is_due("look", _FULL_SECONDS)
+        if looks or before is None or was is None:
+            want = desired(state, now, slot)
+        else:
+            want = advanced(before, was, state, now, slot)
         for line in sorted(set(want.refused) - set(self._refused)):
             _log.warning("%s", line)
         self._refused = want.refused
         with shared.lock:
-            if self._pace.is_due("look", _FULL_SECONDS):
+            if looks:
                 self._out.box.look()
                 self._pace.done("look")
             changes = self._out.box.reconcile(want)

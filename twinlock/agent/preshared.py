@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from twinlock.agent.errors import CloudUnavailable
+from twinlock.agent.overlay import Edits, differences
 from twinlock.agent.state import LastState
 from twinlock.registry.data_keys import Envelope, SealedDataKey
 from twinlock.registry.definition import Definition
@@ -44,10 +45,16 @@ class PresharedKeys:
             return state
         self._trouble = []
         self._make_missing(state.definition)
-        wanted = {key: peer for peers in state.peers.values() for key, peer in peers.items() if peer.preshared}
-        known = {key: state.preshared[key] for key in wanted if key in state.preshared}
-        known |= self._open(state.definition, (peer for key, peer in wanted.items() if key not in known))
-        done = state if known == state.preshared else replace(state, preshared=known)
+        changed = _changed(self._complete or LastState(definition=state.definition), state)
+        wanted = {
+            key: peer for held in state.peers.values() for key in held.keys() & changed if (peer := held[key]).preshared
+        }
+        opened = Edits(state.preshared)
+        for key in (changed - wanted.keys()) & opened.keys():
+            del opened[key]
+        opened.update(self._open(state.definition, (peer for key, peer in wanted.items() if key not in opened)))
+        known = opened.done()
+        done = state if known is state.preshared else replace(state, preshared=known)
         self._complete = None if self._trouble else done
         return done
 
@@ -89,3 +96,12 @@ class PresharedKeys:
                 raise Corrupt(f"data key {number} of tenant {tenant} is not in the registry")
             self._opened[tenant, number] = self._envelope(definition).open(sealed)
         return self._opened[tenant, number]
+
+
+def _changed(was: LastState, state: LastState) -> set[str]:
+    """Public keys whose peer or opened key is not what it was."""
+    none: Mapping[str, Peer] = {}
+    found = differences(was.preshared, state.preshared)
+    for tenant in {*was.peers, *state.peers}:
+        found |= differences(was.peers.get(tenant, none), state.peers.get(tenant, none))
+    return found

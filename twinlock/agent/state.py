@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
+from twinlock.agent.overlay import Edits, differences
 from twinlock.registry.definition import Definition, definition_from_json, definition_to_json
 from twinlock.registry.model import Peer
 from twinlock.registry.preshared import PresharedKey, preshared_key_from_text
@@ -16,6 +18,7 @@ _PEER_FIELDS = {"tenant", "name", "public_key", "address", "state", "enrolled_by
                 "expires_at", "replaces", "grace", "retires_at", "preshared", "reach", "others"}  # fmt: skip
 
 Document = Mapping[str, object]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,31 +48,32 @@ def whole(state: LastState) -> Document:
 def change(was: LastState, state: LastState) -> Document | None:
     """What became of `was`; None where that is more than who is a peer and who serves.
 
-    Peers that stayed are the same objects: to compare the fields of ten thousand would cost as much as to write them.
+    Peers that stayed are the same objects (overlay.py): it costs what changed.
     """
     if (was.definition, was.storage_prefixes, was.peers.keys()) != (
         state.definition, state.storage_prefixes, state.peers.keys(),
     ):  # fmt: skip
         return None
-    come, gone = _difference(was.peers, state.peers), _difference(state.peers, was.peers)
-    opened = {key: value for key, value in state.preshared.items() if was.preshared.get(key) is not value}
+    told: dict[str, tuple[list[str], list[Document]]] = {}
+    for tenant, peers in state.peers.items():
+        before = was.peers[tenant]
+        keys = differences(before, peers)
+        told[tenant] = [key for key in keys if key in before], [_words(peers[key]) for key in keys if key in peers]
+    keys = differences(was.preshared, state.preshared)
     return {
         "generations": dict(state.generations),
         "serving": state.serving,
-        "gone": {tenant: [peer.public_key for peer in peers] for tenant, peers in gone.items()},
-        "come": {tenant: list(map(_words, peers)) for tenant, peers in come.items()},
-        "shut": [key for key in was.preshared if key not in state.preshared],
-        "preshared": {key: value.reveal() for key, value in opened.items()},
+        "gone": {tenant: gone for tenant, (gone, _) in told.items() if gone},
+        "come": {tenant: come for tenant, (_, come) in told.items() if come},
+        "shut": [key for key in keys if key not in state.preshared],
+        "preshared": {key: state.preshared[key].reveal() for key in keys if key in state.preshared},
     }
 
 
-def _difference(some: Mapping[str, Mapping[str, Peer]], others: Mapping[str, Mapping[str, Peer]]):
-    found: dict[str, list[Peer]] = {}
-    for tenant, peers in others.items():
-        before = some[tenant]
-        if peers is not before:
-            found[tenant] = [peer for key, peer in peers.items() if before.get(key) is not peer]
-    return {tenant: peers for tenant, peers in found.items() if peers}
+def weight(change: Document) -> int:
+    """How much a change costs whoever reads it: peers, and one for itself."""
+    tenants = (cast(Mapping[str, list[object]], change[what]) for what in ("gone", "come"))
+    return 1 + sum(map(len, chain.from_iterable(tenant.values() for tenant in tenants)))
 
 
 def state_from(document: Document) -> LastState:
@@ -89,12 +93,18 @@ def changed(state: LastState, document: Document) -> LastState:
     peers = dict(state.peers)
     gone, come = cast(Mapping[str, list[str]], document["gone"]), cast(_Entries, document["come"])
     for tenant in gone.keys() | come.keys():
-        left = {key: peer for key, peer in peers[tenant].items() if key not in set(gone.get(tenant, ()))}
-        peers[tenant] = left | _peers(come.get(tenant, []))
-    shut = set(cast(list[str], document["shut"]))
-    opened = {key: value for key, value in state.preshared.items() if key not in shut} | _preshared(document)
+        peers[tenant] = _edited(peers[tenant], gone.get(tenant, ()), _peers(come.get(tenant, [])))
+    opened = _edited(state.preshared, cast(list[str], document["shut"]), _preshared(document))
     serving, generations = document["serving"] is True, _generations(document)
     return replace(state, peers=peers, preshared=opened, serving=serving, generations=generations)
+
+
+def _edited(some: Mapping[str, T], gone: Iterable[str], come: Mapping[str, T]) -> Mapping[str, T]:
+    edits = Edits(some)
+    for key in gone:
+        del edits[key]
+    edits.update(come)
+    return edits.done()
 
 
 _Entries = Mapping[str, list[Mapping[str, object]]]

@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 from twinlock.agent.atomic_file import sync_folder, write_private
 from twinlock.agent.errors import BadState
-from twinlock.agent.state import Document, LastState, change, changed, state_from, whole
+from twinlock.agent.state import Document, LastState, change, changed, state_from, weight, whole
 from twinlock.registry.definition import DefinitionError
 from twinlock.registry.errors import Refused
 
 _VERSION = 4
-_LEAST = 100  # lines, before a new whole file is worth it
+_LEAST = 100  # of weight, before a new whole file is worth it
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, DefinitionError, Refused)
 
 
@@ -31,8 +30,8 @@ class StateFile:
     def __init__(self, folder: Path) -> None:
         self._whole, self._changes = folder / "state.json", folder / "state.changes"
         self._mark = ""  # of the whole file
-        self._lines = 0
-        self._saved: LastState | None = None
+        self._weight = 0  # of the lines beside it: reading costs that much more
+        self._saved: LastState | None = None  # what both say together, if that is known
 
     def load(self) -> LastState | None:
         """None only if there is no such file."""
@@ -42,9 +41,12 @@ class StateFile:
             document = cast(Document, json.loads(self._whole.read_text()))
             if document["version"] != _VERSION:
                 raise BadState(f"{self._whole} is of version {document['version']}, this agent reads {_VERSION}")
-            state = state_from(document)
-            for line in self._lines_of(str(document["mark"])):
+            state, self._mark, self._weight = state_from(document), str(document["mark"]), 0
+            lines, is_complete = self._lines()
+            for line in lines:
                 state = changed(state, line)
+                self._weight += weight(line)
+            self._saved = state if is_complete else None
         except _UNREADABLE as exc:
             raise BadState(
                 f"{self._whole} can't be read ({type(exc).__name__}): "
@@ -57,14 +59,14 @@ class StateFile:
         if state is self._saved:
             return
         told = None if self._saved is None else change(self._saved, state)
-        if told is None or self._lines >= max(_LEAST, sum(map(len, state.peers.values())) // 10):
+        if told is None or self._weight + weight(told) > max(_LEAST, sum(map(len, state.peers.values())) // 10):
             self._save_whole(state)
         else:
             self._append(told)
         self._saved = state
 
     def _save_whole(self, state: LastState) -> None:
-        self._mark, self._lines = secrets.token_hex(8), 0
+        self._mark, self._weight = secrets.token_hex(8), 0
         write_private(self._whole, json.dumps({"version": _VERSION, "mark": self._mark, **whole(state)}))
         self._changes.unlink(missing_ok=True)
 
@@ -76,18 +78,20 @@ class StateFile:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
-            if not self._lines:
+            if not self._weight:
                 sync_folder(self._changes.parent)
         except OSError:
             self._saved = None  # half a line may be there: the next one is a whole file
             raise
-        self._lines += 1
+        self._weight += weight(told)
 
-    def _lines_of(self, mark: str) -> Iterator[Document]:
-        """A line without its end is one whose writing was broken off, and nobody was told that it is on disk."""
+    def _lines(self) -> tuple[list[Document], bool]:
+        """Those of this whole file, and whether the last one has its end.
+
+        Without that it is one whose writing was broken off, and nobody was told that it is on disk.
+        """
         if not self._changes.exists():
-            return
-        for text in self._changes.read_text().split("\n")[:-1]:
-            line = cast(Document, json.loads(text))
-            if line["mark"] == mark:
-                yield line
+            return [], True
+        *texts, rest = self._changes.read_text().split("\n")
+        lines = (cast(Document, json.loads(text)) for text in texts)
+        return [line for line in lines if line["mark"] == self._mark], not rest

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from twinlock.agent.box import Changes
+from twinlock.agent.changes import Changes
 from twinlock.agent.desired import Desired
 
 TOLD_SECONDS = 86_400  # longer than a nightly look at drift is apart
