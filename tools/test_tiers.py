@@ -2,7 +2,8 @@
 all of them even if one fails, and ends with their counts. Without --all, tests marked `long` are left out.
 
 The lab tier runs beside the others, for which it mostly waits anyway; what it printed is shown when both have ended. It
-has a session of its own: Linux shares the processor out among sessions, and what it looks at is timed.
+takes longest, one test after the other. Linux shares the processor out among sessions, so each lane has its own, and
+that of the others gives way.
 The boot tier waits for machines and engines as much as it works: its files, and those of the unit tier, are shared out
 among several workers.
 """
@@ -18,10 +19,13 @@ import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parent.parent
 # Those of a lane run one after the other, the lanes side by side.
 LANES = (("static", "unit", "boot"), ("lab",))
+NICER = "5"  # the first lane's session, from -20 to 19; https://man7.org/linux/man-pages/man7/sched.7.html (autogroup)
 TIERS = tuple(tier for lane in LANES for tier in lane)
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
 OPTIONS = {
@@ -39,11 +43,13 @@ class Run:
     tiers: tuple[str, ...]
     everything: bool
     folder: Path
-    apart: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])  # each a session
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    interrupted: Event = field(default_factory=Event)
 
     def lane(self, number: int) -> bool:
         """Whether all its tiers passed. The first prints at once."""
-        codes = [self._tier(tier, shown=number == 0) for tier in LANES[number] if tier in self.tiers]
+        tiers = (tier for tier in LANES[number] if tier in self.tiers)
+        codes = [self._tier(tier, shown=number == 0) for tier in tiers if not self.interrupted.is_set()]
         return set(codes) <= {PASSED}
 
     def _tier(self, tier: str, *, shown: bool) -> int:
@@ -57,16 +63,23 @@ class Run:
         ]
         command += [] if self.everything else ["-m", "not long"]
         if shown or len(self.tiers) == 1:
-            return subprocess.run(command, cwd=ROOT, check=False).returncode
+            return self._go(command, None, nicer=len(self.tiers) > 1)
         with self.printed(tier).open("wb") as file:
-            running = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
-            self.apart.append(running)
-            return running.wait()
+            return self._go(command, file, nicer=False)
+
+    def _go(self, command: list[str], output: BinaryIO | None, *, nicer: bool) -> int:
+        started = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        self.running.append(started)
+        group = Path(f"/proc/{started.pid}/autogroup")
+        if nicer and group.exists():
+            group.write_text(NICER)
+        return started.wait()
 
     def interrupt(self) -> None:
-        """Tells those apart what the terminal tells the others."""
-        for running in self.apart:
-            running.send_signal(signal.SIGINT)
+        """The terminal tells none but its own session."""
+        self.interrupted.set()
+        for started in self.running:
+            started.send_signal(signal.SIGINT)
 
     def report(self, tier: str) -> Path:
         return self.folder / f"{tier}.xml"
