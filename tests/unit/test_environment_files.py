@@ -106,3 +106,13 @@ def test_the_published_schema_is_that_of_the_models():
 def test_the_labs_stack_file_is_sound():
     done = run("environment", "check", "--file", ROOT / "lab" / "stack" / "Pulumi.lab.yaml")
     assert done.exit_code == 0, done.output
+
+
+def test_a_deployers_policies_are_written_from_the_file_alone_where_nothing_can_deploy(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    words = ("-e", "prod", "environment", "policy", "--account", "123456789012", "--out", tmp_path / "written")
+    done = run(*words, "--file", ROOT / "Pulumi.prod.yaml")
+    assert done.exit_code == 0, done.output
+    assert {file.name for file in (tmp_path / "written").iterdir()} == {
+        f"twinlock-prod-{part}.json" for part in ("network", "data", "roles", "boundary")
+    }

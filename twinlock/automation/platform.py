@@ -41,7 +41,7 @@ class Automation:
         self._workspace, self._environ = Workspace(program, workspace), dict(environ or {})
         found = shutil.which("pulumi", path=self._environ.get("PATH"))
         if found is None:
-            raise Invalid("there is no pulumi on PATH: install it, or set PATH in `environ`")
+            raise Invalid("there is no pulumi on PATH: install it, or put its folder on PATH")
         self._command = found
 
     def preview(self, wanted: EnvironmentSpec, wishes: Wishes = PLAIN) -> Report:

@@ -11,7 +11,7 @@ import typer
 from twinlock.cli import screen
 from twinlock.cli.aws import account_of_caller
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
-from twinlock.cli.preview import StackFileOption, opened
+from twinlock.cli.preview import StackFileOption, described
 
 
 def policy(
@@ -32,7 +32,7 @@ def policy(
     if account is not None and not (account.isdigit() and len(account) == 12):
         raise typer.BadParameter(f"--account {account}: an account has twelve digits")
     path = file or Path(f"Pulumi.{name}.yaml")
-    with opened(path, name) as (_, wanted):
+    with described(path, name) as wanted:
         from twinlock.automation.rights import rights
 
         found = rights(wanted, account or account_of_caller())

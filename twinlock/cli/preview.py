@@ -33,21 +33,28 @@ PolicyConfig = Annotated[
 
 
 @contextmanager
-def opened(file: Path, environment: str) -> Generator[tuple[Automation, EnvironmentSpec]]:
-    """The program in the stack file's folder, and what the file asks for."""
+def described(file: Path, environment: str) -> Generator[EnvironmentSpec]:
+    """What the stack file asks for."""
     try:
-        from twinlock.automation import Automation, Invalid, spec
+        from twinlock.automation import Invalid, spec
     except ImportError as exc:
         raise Refused("this needs a checkout of Twinlock with Pulumi: pip install -r requirements.txt there") from exc
     try:
-        wanted = spec(stack_file.read(file, environment).values)
-        with tempfile.TemporaryDirectory(prefix="twinlock-") as folder:
-            # The salt of a passphrase stands in the file.
-            (Path(folder) / environment).mkdir(mode=0o700)
-            shutil.copyfile(file, Path(folder) / environment / f"Pulumi.{environment}.yaml")
-            yield Automation(file.resolve().parent, Path(folder)), wanted
+        yield spec(stack_file.read(file, environment).values)
     except Invalid as exc:
         raise typer.BadParameter(exc.reason) from exc
+
+
+@contextmanager
+def opened(file: Path, environment: str) -> Generator[tuple[Automation, EnvironmentSpec]]:
+    """The program in the stack file's folder, and what the file asks for."""
+    with described(file, environment) as wanted, tempfile.TemporaryDirectory(prefix="twinlock-") as folder:
+        from twinlock.automation import Automation
+
+        # The salt of a passphrase stands in the file.
+        (Path(folder) / environment).mkdir(mode=0o700)
+        shutil.copyfile(file, Path(folder) / environment / f"Pulumi.{environment}.yaml")
+        yield Automation(file.resolve().parent, Path(folder)), wanted
 
 
 def preview(
