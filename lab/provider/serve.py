@@ -13,6 +13,7 @@ import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from .answers import OneLineErrors
+from .engine import command, words
 from .servicer import Provider
 
 # The engine sends whole zipapps and policies as values; grpc's own 4 MB would refuse a large one.
@@ -33,8 +34,9 @@ def _end_with(engine: int) -> None:
 def serve(package: str) -> None:
     """Serves one of the packages `aws` and `random`."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    provider = Provider(package, command(words(os.getppid())))
     server = grpc.server(futures.ThreadPoolExecutor(32), interceptors=[OneLineErrors()], options=_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # The engine, which gives each plugin a process group of its own, ends it by an interrupt and waits 5 s for that.

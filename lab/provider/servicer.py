@@ -21,21 +21,28 @@ from .tables import functions, resources
 from .values import UNKNOWN, Json, decode, encode, holds_unknown
 
 pb = provider_pb2
+_NO_IMPORT = (
+    "can't do `pulumi import`: name what exists in the stack file (network.vpc_id, storage.existing, storage.adopt), "
+    "or give the resource the import_ option in its program"
+)
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
-    """One package: `aws` or `random`. Methods are named by the protocol."""
+    """One package: `aws` or `random`, for an engine that was asked to `command`. Methods are named by the protocol."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, command: str) -> None:
         self._resources: Mapping[str, ResourceType] = resources(package)
         self._functions: Mapping[str, Function] = functions(package)
-        self._package = package
+        self._package, self._command = package, command
         self._api = Api("")
         self._apis: dict[str, Api] = {}
 
     def Handshake(  # noqa: N802
         self, request: pb.ProviderHandshakeRequest, context: grpc.ServicerContext
     ) -> pb.ProviderHandshakeResponse:
+        if self._command == "import":
+            # The engine writes the state, and protects what it wrote, before it asks for the schema that is not here.
+            raise ProviderError(_NO_IMPORT)
         return pb.ProviderHandshakeResponse(accept_secrets=True)
 
     def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:  # noqa: N802
@@ -48,8 +55,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def CheckConfig(self, request: pb.CheckRequest, context: grpc.ServicerContext) -> pb.CheckResponse:  # noqa: N802
         values, _ = decode(request.news)
-        problems = [*config.problems(self._package, values), *_no_import(request.urn)]
-        return pb.CheckResponse(inputs=request.news, failures=_failures(problems))
+        return pb.CheckResponse(inputs=request.news, failures=_failures(config.problems(self._package, values)))
 
     def DiffConfig(self, request: pb.DiffRequest, context: grpc.ServicerContext) -> pb.DiffResponse:  # noqa: N802
         (old, _), (new, _) = decode(request.olds), decode(request.news)
@@ -224,12 +230,3 @@ def _outputs(shape: Shape, api: Api, actual: Json, inputs: Json) -> Json:
     constant: Json = {"region": api.region} if "region" in shape.outputs else {}
     found = {name: value for name, value in actual.items() if value is not None and name in shape.outputs}
     return constant | found | _plain_tags(shape, {**found, **inputs}) | inputs
-
-
-def _no_import(urn: str) -> list[Problem]:
-    """`pulumi import` asks for the default provider of no version, as no program does. It would write the state, and
-    protect what it wrote, before it asks for the schema that we have not."""
-    if urn.rpartition("::")[2] != "default":
-        return []
-    mend = "name what exists in the stack file (vpc_id, existing) or use the import_ option in the program"
-    return [Problem("version", f"the lab's provider has no schema, so it can't do `pulumi import`: {mend}")]

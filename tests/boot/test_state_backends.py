@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -63,15 +64,40 @@ def _with_the_bucket_alone(made: Cloud) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
+ONE_BUCKET = "from pulumi_aws.s3 import Bucket; Bucket('made')"
+
+
 def test_pulumi_import_is_refused_before_it_writes(made: Cloud):
     """It would write the state, and protect what it wrote, before it asks for a schema that the lab has not."""
     made.control.client("s3").create_bucket(
         Bucket="an-older-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
-    folder = project(made.folder / "other", "other", config())
-    assert pulumi(made, folder, "stack", "init", "other").returncode == 0
-    words = ("import", "aws:s3/bucket:Bucket", "older", "an-older-bucket", "--yes", "--stack", "other")
-    done = pulumi(made, folder, *words)
-    assert done.returncode != 0 and "can't do `pulumi import`" in done.stdout + done.stderr
-    state = json.loads(pulumi(made, folder, "stack", "export", "--stack", "other").stdout)["deployment"]
-    assert [one["type"] for one in state.get("resources", []) if not one["type"].startswith("pulumi:")] == []
+    folder = project(made.folder / "other", "other", {"aws:region": "eu-west-1"}, main=Path())
+    (folder / "__main__.py").write_text(ONE_BUCKET)
+    listed = {"type": "aws:s3/bucket:Bucket", "name": "older", "id": "an-older-bucket"}
+    with_version = {**listed, "version": version("pulumi-aws")}
+    (folder / "listed.json").write_text(json.dumps({"resources": [with_version]}))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return pulumi(made, folder, *words, "--stack", "other")
+
+    def resources() -> list[dict[str, object]]:
+        state = made.folder / "state" / ".pulumi" / "stacks" / "twinlock" / "other.json"
+        return json.loads(state.read_text())["checkpoint"]["latest"].get("resources", [])
+
+    def refused(*words: str) -> None:
+        before = resources()
+        done = run("import", *words, "--yes")
+        told = [line for line in (done.stdout + done.stderr).splitlines() if "can't do `pulumi import`" in line]
+        assert done.returncode == 1 and told, done.stdout + done.stderr
+        assert all("storage.existing, storage.adopt" in line and "import_ option" in line for line in told)
+        assert resources() == before
+
+    named = tuple(listed.values())
+    assert run("stack", "init").returncode == 0
+    refused(*named)
+    assert run("up", "--yes", "--skip-preview").returncode == 0
+    [provider] = [str(one["urn"]) for one in resources() if str(one["type"]).startswith("pulumi:providers:")]
+    refused(*named, "--skip-preview")
+    refused(*named, "--skip-preview", "--provider", f"aws={provider}")
+    refused("--file", "listed.json", "--skip-preview")

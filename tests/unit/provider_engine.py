@@ -33,7 +33,7 @@ class Made:
 
 class Engine:
     def __init__(self, package: str = "aws") -> None:
-        self.provider = Provider(package)
+        self.provider = Provider(package, "up")
         self.provider.Configure(pb.ConfigureRequest(args=encode({"region": "eu-west-1"})), None)
 
     @staticmethod
