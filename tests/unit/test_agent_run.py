@@ -188,6 +188,36 @@ def test_a_client_is_called_only_by_whoever_serves(stage):
     assert stage.machine.peers["wg-service"][ANN]["endpoint"] == "198.51.100.2:29112"
 
 
+def _looks(stage, gateway, seconds: float) -> int:
+    """How often the ways are read meanwhile."""
+    before = stage.machine.asked.count(("wg", "show", "wg-way", "dump"))
+    for _ in range(round(seconds / 0.2)):
+        stage.time.at += 0.2
+        gateway.server.beat()
+    return stage.machine.asked.count(("wg", "show", "wg-way", "dump")) - before
+
+
+def test_tens_of_thousands_are_read_rarely_where_nothing_happens_and_at_once_where_something_does(stage, monkeypatch):
+    gateway = stage.gateway()
+    turn(stage, gateway)
+    stage.opens_a_way()
+    _looks(stage, gateway, 5)  # it has begun to serve, and calls
+    assert 8 <= _looks(stage, gateway, 10) <= 10
+    monkeypatch.setattr(serving, "_IDLE_PEERS", 0.1)  # as if there were as many as take ten seconds and more
+    _looks(stage, gateway, 2)
+    assert 2 <= _looks(stage, gateway, 20) <= 3
+    _looks(stage, gateway, 1)
+    monkeypatch.setattr(serving, "set_gate", lambda nft, gate: True)  # a way was answered
+    assert _looks(stage, gateway, 0.4) >= 1
+    monkeypatch.setattr(serving, "set_gate", lambda nft, gate: False)
+    _looks(stage, gateway, 15)
+    stage.machine.peers["wg-way"][ANN]["endpoint"] = "198.51.100.2:29113"
+    while not _looks(stage, gateway, 0.2):
+        pass
+    assert _looks(stage, gateway, 1.4) == 1, "what a look had to tell may not have been all of it"
+    assert _looks(stage, gateway, 5) == 0
+
+
 def test_when_no_gateway_is_left_the_next_one_calls_the_ways_that_its_slot_had(stage):
     gateway = stage.gateway()
     turn(stage, gateway)

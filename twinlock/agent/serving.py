@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twinlock.agent.boot import Boot
 from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 0.2
 _LOOK_SECONDS, _IDLE_SECONDS = 1.5, 1.0
+# Where nothing happens, looks find who roamed, and no more: so many peers a second are read for that.
+_IDLE_PEERS, _IDLE_MOST_SECONDS = 6_000, 10.0
 # After a takeover: clients are asked for the connections that they lost, some time to be called allowed for.
 _ASK_SECONDS = (0.2, 0.8, 1.6, 3.0)
 
@@ -112,11 +114,10 @@ class Serving:
         if set_gate(self._out.box.nft, self._own.gate()):
             self._look_until = max(self._look_until, clock + _LOOK_SECONDS)
         if clock >= self._look_at:
-            self._look()
+            rest = self._look()
             # Looking at tens of thousands of ways takes a while: never most of the time.
             took = self._out.clock() - clock
-            busy = clock < self._look_until
-            self._look_at = self._out.clock() + max(4 * took, 0.0 if busy else _IDLE_SECONDS)
+            self._look_at = self._out.clock() + max(4 * took, 0.0 if clock < self._look_until else rest)
             self._look_again = self._out.clock() + 4 * took
         elif clock < self._look_until:
             self._look_at = self._look_again
@@ -199,14 +200,15 @@ class Serving:
         self._look_until = max(self._look_until, self._out.clock() + _BEAT_SECONDS)
         self._look_at = min(self._look_at, self._look_again)
 
-    def _look(self) -> None:
+    def _look(self) -> float:
+        """Seconds until the next look, if nothing happens before."""
         want = self._shared.want  # first: whom it names has a way by then
         # Both, also where this gateway stands by: an interface that is gone fails here.
         way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
         opened = {key: peer for key, peer in way.items() if peer.handshake}  # of all peers, who ever came
         self._own.fit = True
         self._note_answer(service)
-        self._call(opened, service)
+        called = self._call(opened, service)
         if self._single is not None:
             self._single.look(service, way)
         self._out.identities.settle(want.peers if want else {})
@@ -217,9 +219,14 @@ class Serving:
                 self._single.book.learn(want.peers, self._out.clock())
         self._shared.ends = self._ways.ends(opened, now)
         self._shared.fresh = self._fresh.count(opened, self._out.clock(), now)
-        self._call_remembered(self._ways.calls(way, now))
-        for ways in self._ways.news(opened, now):
+        remembered, news = self._ways.calls(way, now), self._ways.news(opened, now)
+        self._call_remembered(remembered)
+        for ways in news:
             self._out.say(ways)
+        # Who holds but one peer shows itself to a look alone; what a look found to do may not have been all of it.
+        if self._single is not None or called or remembered or news:
+            return _IDLE_SECONDS
+        return min(max(_IDLE_SECONDS, (len(way) + len(service)) / _IDLE_PEERS), _IDLE_MOST_SECONDS)
 
     def _note_answer(self, service: Mapping[str, TunnelPeer]) -> None:
         somebody = any(peer.handshake for peer in service.values())
@@ -255,9 +262,9 @@ class Serving:
             del self._ask_at[0]
             self._out.send_raw((flow.client, question(flow)) for flow in self._orphans)
 
-    def _addresses(self) -> frozenset[str]:
+    def _addresses(self) -> Collection[str]:
         want = self._shared.want
-        return frozenset(peer.address for peer in want.peers.values()) if want else frozenset()
+        return want.addresses if want else ()
 
     def _begin(self) -> None:
         """The gate first, then every client that has a way is called."""
