@@ -240,11 +240,16 @@ def _fault(gateway_address: str, tenant: str, tenant_range: str, peer: Peer) -> 
         return str(exc)
     if (peer.tenant, peer.state) != (tenant, "approved"):
         return f"it is {peer.state}, and of tenant {peer.tenant}"
-    if str(address) != peer.address or address not in IPv4Network(tenant_range):
+    if str(address) != peer.address or address not in _network(tenant_range):
         return f"its address {peer.address} is outside of {tenant_range}"
     if peer.address == gateway_address:
         return f"its address {peer.address} is the gateway's own"
     return ""
+
+
+@lru_cache
+def _network(cidr: str) -> IPv4Network:
+    return IPv4Network(cidr)
 
 
 def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) -> Reach:

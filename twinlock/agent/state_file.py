@@ -7,9 +7,12 @@ the other leaves nothing that could be mistaken.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -37,6 +40,10 @@ class StateFile:
         """None only if there is no such file."""
         if not self._whole.exists():
             return None
+        with _without_collections():
+            return self._load()
+
+    def _load(self) -> LastState:
         try:
             document = cast(Document, json.loads(self._whole.read_text()))
             if document["version"] != _VERSION:
@@ -95,3 +102,13 @@ class StateFile:
         *texts, rest = self._changes.read_text().split("\n")
         lines = (cast(Document, json.loads(text)) for text in texts)
         return [line for line in lines if line["mark"] == self._mark], not rest
+
+
+@contextmanager
+def _without_collections() -> Generator[None]:
+    """All that is made here stays: to look for garbage among tens of thousands, ever again, would take as long."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
