@@ -25,6 +25,8 @@ BUCKET_LIMIT = 63
 # Never a destination: the metadata and platform services of the clouds.
 # S3, "Bucket policies": 20 KB. A tenant's own part takes 1.2 KB at most, and an existing bucket's own statements stay.
 PARTS_LIMIT = 8
+# RFC 6762, appendix G, and ICANN's reserved one: names of one part that are no public zone.
+PRIVATE_ZONES = frozenset({"intranet", "internal", "private", "corp", "home", "lan"})
 METADATA = (IPv4Network("169.254.0.0/16"), IPv4Network("168.63.129.16/32"))
 
 
@@ -56,6 +58,7 @@ def across(parts: Parts) -> Iterator[Problem]:
     if tunnel is not None:
         yield from _sizes("twinlock:tunnel.range", tunnel.range, 8, 24)
         yield from ipv6.check(parts.environment, tunnel)
+        yield from _zones_of_names(tunnel, network)
     if network is not None and tunnel is not None:
         yield from _apart(
             ("twinlock:network.cidr", network.cidr), ("twinlock:tunnel.range", tunnel.range), "choose another network"
@@ -104,6 +107,24 @@ def _zones(network: Network, region: str | None) -> Iterator[Problem]:
     for index, zone in enumerate(zones):
         if region is not None and zone[:-1] != region:
             yield _problem(f"{key}[{index}]", zone, f"is not in {region}", f"name a zone such as {region}a")
+
+
+def _zones_of_names(tunnel: Tunnel, network: Network | None) -> Iterator[Problem]:
+    if tunnel.dns is None:
+        return
+    key, zones = "twinlock:tunnel.dns.zones", tunnel.dns.zones
+    if not zones and network is not None and not network.interface_endpoints:
+        yield _problem(key, [], "names no zone", "name at least one, such as [corp.internal], or leave out tunnel.dns")
+    if len(set(zones)) < len(zones):
+        yield _problem(key, list(zones), "names a zone twice", "name each zone once")
+    for index, zone in enumerate(zones):
+        *_, last = labels = zone.split(".")
+        if last == "local":
+            rule = "is for multicast (RFC 6762): clients do not ask a server for it"
+            yield _problem(f"{key}[{index}]", zone, rule, "choose another zone, such as corp.internal")
+        elif len(labels) == 1 and zone not in PRIVATE_ZONES:
+            rule = "is a whole top-level domain, which gateways answer nobody for"
+            yield _problem(f"{key}[{index}]", zone, rule, "name the private zone itself, such as corp.internal")
 
 
 def _apart(one: tuple[str, IPv4Network], other: tuple[str, IPv4Network], mend: str) -> Iterator[Problem]:

@@ -22,6 +22,10 @@ Label = Annotated[str, StringConstraints(pattern=NAME, max_length=20)]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html. No dots: their names break TLS.
 BucketText = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
 
+# RFC 1035, 2.3.1, in lower case and without the dot at the end.
+DOMAIN_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+ZoneName = Annotated[str, StringConstraints(pattern=rf"^{DOMAIN_LABEL}(\.{DOMAIN_LABEL})*$", max_length=253)]
+
 
 class Model(BaseModel):
     """Frozen, and an unknown key is an error: a typing mistake must not be a silent default."""
@@ -48,6 +52,16 @@ class Network(Model):
     )
 
 
+class Dns(Model):
+    """What the gateways answer to peers that ask for a name; every other name they refuse."""
+
+    zones: tuple[ZoneName, ...] = Field(
+        default=(),
+        max_length=10,
+        description="up to 10 private zones that the network's resolver knows, in lower case, such as [corp.internal]",
+    )
+
+
 class Tunnel(Model):
     """What the clients see."""
 
@@ -67,6 +81,11 @@ class Tunnel(Model):
         min_length=1,
         max_length=20,
         description="1 to 20 networks that clients call from, such as [203.0.113.0/24]",
+    )
+    dns: Dns | None = Field(
+        default=None,
+        description="a mapping of zones, such as {zones: [corp.internal]}: names that gateways answer for inside the "
+        "tunnel; leave out for none",
     )
 
 

@@ -23,6 +23,8 @@ GATEWAY_HOST = 10
 # Of the address that the floating public one leads to, where a slot's gateway serves.
 FLOATING_HOST = 11
 ANYWHERE = "0.0.0.0/0"
+# https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html: of every network, whatever its addresses.
+RESOLVER = "169.254.169.253"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +63,17 @@ class Plan:
     rules: tuple[FilterRule, ...]
     gateway_address: str  # of the service, inside the tunnel, the same on each gateway
     prefix6: str  # of IPv6 addresses inside the tunnel; empty: it has IPv4 alone
+    zones: tuple[str, ...]  # whose names the gateways answer peers for, sorted
+    storage_zone: str  # the same, where that name leads to the storage's private endpoint; or empty
     port: int  # public; +1 the service's socket, +2 the way's, +3 the pair channel's
     table: str
     service_secret: str
     discovery: str  # name of the discovery record
+
+    @property
+    def all_zones(self) -> tuple[str, ...]:
+        """Empty: the gateways answer for no names."""
+        return tuple(sorted({*self.zones, self.storage_zone} - {""}))
 
     def gateway_name(self, slot: str) -> str:
         """Of the slot's role, template, group and interface."""
@@ -80,6 +89,8 @@ def plan(settings: Settings) -> Plan:
         rules=tuple(_rules(settings)),
         gateway_address=str(next(gateway_block(settings.tunnel.range).hosts())),
         prefix6=str(prefix6(settings.environment, settings.tunnel) or ""),
+        zones=tuple(sorted(settings.tunnel.dns.zones)) if settings.tunnel.dns else (),
+        storage_zone=_storage_zone(settings),
         port=settings.tunnel.port,
         table=name,
         service_secret=f"twinlock/{settings.environment}/service",
@@ -130,6 +141,12 @@ def _tenants_of(settings: Settings, bucket: str) -> Iterator[tuple[str, Tenant]]
 
 def way_secret(environment: str, slot: str) -> str:
     return f"twinlock/{environment}/way-{slot}"
+
+
+def _storage_zone(settings: Settings) -> str:
+    """Of the interface endpoints the storage's alone: the other APIs are the gateways', and no tenant reaches them."""
+    private = settings.tunnel.dns is not None and settings.network.interface_endpoints
+    return f"s3.{settings.region}.amazonaws.com" if private else ""
 
 
 def _slots(settings: Settings) -> Iterator[SlotPlan]:

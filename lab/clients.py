@@ -88,6 +88,8 @@ def connect(
     twinlock(
         reader, "peer", "config", name, "--tenant", tenant,
         "--private-key-file", str(PEERS / f"{name}.key"), "--out", str(file),
+        # The machine's own resolver is none of the lab's business: the interface has a number there that is another's.
+        "--no-dns",
         *(["--single"] if single else []),
     )  # fmt: skip
     client = Client(
@@ -161,16 +163,18 @@ def service_key(client: Client) -> str:
 
 
 @contextmanager
-def widened(client: Client, destination: str) -> Generator[None]:
-    """Has the client send to one more address (CIDR) through the tunnel, as whoever owns the client can."""
+def widened(client: Client, *destinations: str) -> Generator[None]:
+    """Has the client send to more addresses (CIDRs) through the tunnel, as whoever owns the client can."""
     key = service_key(client)
     before = allowed_ips(client)[key]
-    client.run("wg", "set", client.interface, "peer", key, "allowed-ips", ",".join((*before, destination)))
-    client.run("ip", "route", "add", destination, "dev", client.interface)
+    client.run("wg", "set", client.interface, "peer", key, "allowed-ips", ",".join((*before, *destinations)))
+    for destination in destinations:
+        client.run("ip", "route", "add", destination, "dev", client.interface)
     try:
         yield
     finally:
-        client.run("ip", "route", "del", destination, "dev", client.interface)
+        for destination in destinations:
+            client.run("ip", "route", "del", destination, "dev", client.interface)
         client.run("wg", "set", client.interface, "peer", key, "allowed-ips", ",".join(before))
 
 

@@ -75,6 +75,7 @@ class Network:
     subnets: tuple[Subnet, ...]
     endpoints: tuple[Endpoint, ...]
     private_endpoints: tuple[PrivateEndpoint, ...] = ()
+    host_zone: str = ""  # where ip-10-20-0-10 is 10.20.0.10, for the network's own resolver alone
     interfaces: tuple[Interface, ...]
 
 

@@ -28,6 +28,14 @@ class Floating:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dns:
+    """What peers may ask the gateway for: names of these zones, which it asks the cloud's resolver for."""
+
+    zones: tuple[str, ...]  # lower case, without a dot at the end
+    resolver: str  # IPv4
+
+
+@dataclass(frozen=True, kw_only=True)
 class GatewayBoot:
     """One slot's gateway. Changing any of it changes the launch template's version."""
 
@@ -53,3 +61,4 @@ class GatewayBoot:
     agent_sha256: str  # hex
     stock_image: bool  # True: install the packages at boot; False: they are baked in
     floating: Floating | None = None
+    dns: Dns | None = None

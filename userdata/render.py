@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from userdata.boot_args import PAIR_RANGE, Floating, GatewayBoot
+from userdata.boot_args import PAIR_RANGE, Dns, Floating, GatewayBoot
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html: 16 KB before base64.
 LIMIT_BYTES = 16 * 1024
@@ -106,10 +106,12 @@ def render_firewall(boot: GatewayBoot) -> str:
             private4=", ".join(PRIVATE),
             never6=", ".join(filter(None, (PAIR_RANGE, boot.prefix6))),
             echo6=_echo6(boot),
+            names=_names(boot),
             mirror=_MIRROR if boot.stock_image else "# closed: the packages are in the image",
         )
     )
-    return text + _render_floating(boot, floating) if floating else text
+    text += _render_floating(boot, floating) if floating else ""
+    return text + _templates().get_template("files/dns.nft.j2").render(resolver=boot.dns.resolver) if boot.dns else text
 
 
 def _render_floating(boot: GatewayBoot, floating: Floating) -> str:
@@ -133,6 +135,20 @@ def _echo6(boot: GatewayBoot) -> str:
         return "# no IPv6 inside the tunnel"
     own = ip_network(boot.prefix6)[int(ip_address(boot.gateway_address))]
     return f'iifname "wg-service*" ip6 daddr {own} ip6 saddr @served6 icmpv6 type echo-request accept'
+
+
+def _names(boot: GatewayBoot) -> str:
+    """Peers alone, in the tunnel alone."""
+    if boot.dns is None:
+        return "# no names for peers"
+    to = f"ip daddr {boot.gateway_address} meta l4proto {{ tcp, udp }} th dport 53"
+    return f'iifname "wg-service*" ip saddr @served {to} accept'
+
+
+def render_dns(boot: GatewayBoot, dns: Dns) -> str:
+    """dnsmasq's file: what it answers, and that there is nobody whom it asks for anything else."""
+    servers = "\n".join(f"server=/{zone}/{dns.resolver}" for zone in dns.zones)
+    return _templates().get_template("files/dns.conf.j2").render(gateway_address=boot.gateway_address, servers=servers)
 
 
 def render_vrrp(boot: GatewayBoot) -> str:
@@ -168,13 +184,30 @@ def render_install_packages() -> str:
     return _templates().get_template("files/install-packages.sh.j2").render(packages=" ".join(STOCK_PACKAGES))
 
 
+def _names_files(boot: GatewayBoot) -> str:
+    """The forwarder's part of the document, where there is one."""
+    if boot.dns is None:
+        return ""
+    files = {"dns_unit": "dns.service", "dns_start": "dns-start.conf"}
+    text = (Path(__file__).parent / "files").joinpath
+    return (
+        _templates()
+        .get_template("dns.yaml.j2")
+        .render(
+            dns=render_dns(boot, boot.dns).rstrip("\n"),
+            **{name: text(file).read_text().rstrip("\n") for name, file in files.items()},
+        )
+        + "\n"
+    )
+
+
 def _first_start(boot: GatewayBoot) -> str:
     """The end of the document: what the first boot runs last, and on a stock image what it needs for that."""
     if not boot.stock_image:
-        return _FIRST_BOOT
+        return _names_files(boot) + _FIRST_BOOT
     unit = (Path(__file__).parent / "files/packages.service").read_text().rstrip("\n")
     template = _templates().get_template("stock-image.yaml.j2")
-    return template.render(install_packages=render_install_packages(), packages_unit=unit)
+    return _names_files(boot) + template.render(install_packages=render_install_packages(), packages_unit=unit)
 
 
 def render(boot: GatewayBoot) -> str:

@@ -12,9 +12,9 @@ from components.aws.storage import Agent
 from components.errors import Problem, SettingsError
 from components.models import Settings
 from components.models import Tenant as TenantSettings
-from components.plan import Plan, SlotPlan, bucket_name, way_secret
+from components.plan import RESOLVER, Plan, SlotPlan, bucket_name, way_secret
 from twinlock.registry.definition import Definition, Service, Slot, Source, Tenant, definition_to_json
-from userdata.boot_args import Floating, GatewayBoot, Twin
+from userdata.boot_args import Dns, Floating, GatewayBoot, Twin
 from userdata.render import UserDataTooLarge, render_base64
 
 
@@ -24,9 +24,10 @@ def definition(
     public_addresses: pulumi.Output[dict[str, str]],
     key_arn: pulumi.Output[str],
     floating: pulumi.Output[str],
+    storage_addresses: pulumi.Output[list[str]],
 ) -> pulumi.Output[str]:
     """The environment as its gateways and the command see it, as JSON. `public_addresses` by slot."""
-    known = pulumi.Output.all(public_addresses, key_arn, floating)
+    known = pulumi.Output.all(public_addresses, key_arn, floating, storage_addresses)
     return known.apply(lambda found: definition_to_json(_definition(settings, plan, *found)))
 
 
@@ -100,6 +101,7 @@ def gateway_boot(
         agent_sha256=agent.sha256,
         stock_image=settings.gateway.stock_image,
         floating=None if floating is None else _floating(slot, *floating),
+        dns=Dns(zones=plan.all_zones, resolver=RESOLVER) if plan.all_zones else None,
     )
 
 
@@ -115,7 +117,12 @@ def _floating(slot: SlotPlan, public_address: str, allocation: str, interface: s
 
 
 def _definition(
-    settings: Settings, plan: Plan, public_addresses: Mapping[str, str], key: str, floating: str
+    settings: Settings,
+    plan: Plan,
+    public_addresses: Mapping[str, str],
+    key: str,
+    floating: str,
+    storage_addresses: Sequence[str],
 ) -> Definition:
     return Definition(
         environment=settings.environment,
@@ -138,6 +145,9 @@ def _definition(
         key=key,
         prefix6=plan.prefix6,
         floating_address=floating,
+        zones=plan.zones,
+        storage_zone=plan.storage_zone,
+        storage_addresses=tuple(storage_addresses),
     )
 
 

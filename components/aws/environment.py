@@ -220,7 +220,14 @@ class Environment(ComponentResource):
             self._public_addresses(),
             self.secrets.key.arn,
             pulumi.Output.from_input(floating),
+            self._storage_addresses(),
         )
+
+    def _storage_addresses(self) -> pulumi.Output[list[str]]:
+        """What the storage's zone leads clients to."""
+        if self.interface_endpoints is None or not self._plan.storage_zone:
+            return pulumi.Output.from_input(list[str]())
+        return self.interface_endpoints.storage_addresses()
 
     def _gateway(self, slot: SlotPlan) -> Gateway:
         name = self._plan.gateway_name(slot.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ComponentResource, ResourceOptions
 from pulumi_aws.ec2._inputs import VpcEndpointDnsOptionsArgs
+from pulumi_aws.ec2.get_network_interface import get_network_interface_output
 from pulumi_aws.ec2.vpc_endpoint import VpcEndpoint
 
 from components.aws import permissions
@@ -47,6 +48,12 @@ class InterfaceEndpoints(ComponentResource):
         services = (*SERVICES, *(["kms"] if args.preshared_keys else []))
         self.all = (self.storage, *(self._endpoint(service, own) for service in services))
         self.register_outputs({"endpoints": [endpoint.id for endpoint in self.all]})
+
+    def storage_addresses(self) -> pulumi.Output[list[str]]:
+        """Private ones, that the storage's names lead to: one a zone."""
+        return self.storage.network_interface_ids.apply(
+            lambda found: pulumi.Output.all(*(get_network_interface_output(id=one).private_ip for one in sorted(found)))
+        )
 
     def _endpoint(
         self, service: str, policy: Sequence[permissions.Statement], names: VpcEndpointDnsOptionsArgs | None = None

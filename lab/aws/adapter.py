@@ -136,8 +136,15 @@ def _network(seen: Described, network: Document) -> Network:
             for item in own(seen.endpoints, "VpcEndpointId")
             if text(item, "VpcEndpointType") == "Interface" and text(item, "State") != "deleted"
         ),
+        host_zone=_host_zone(seen, name),
         interfaces=tuple(_interface(seen, item) for item in own(seen.interfaces, "NetworkInterfaceId")),
     )
+
+
+def _host_zone(seen: Described, network: str) -> str:
+    """https://docs.aws.amazon.com/vpc/latest/userguide/AWS-EC2-hostname-types.html: REGION.compute.internal."""
+    zones = {text(subnet, "AvailabilityZone") for subnet in seen.subnets if text(subnet, "VpcId") == network}
+    return f"{min(zones)[:-1]}.compute.internal" if zones else ""
 
 
 def _subnet(seen: Described, subnet: Document, cidrs: tuple[str, ...]) -> Subnet:
@@ -312,13 +319,12 @@ def _group_rules(seen: Described, permission: Document, direction: Literal["in",
 
 
 def _members(seen: Described, group: str) -> set[str]:
-    """A reference to a group means the private addresses of its interfaces ("Security group rules")."""
-    return {
-        f"{text(address, 'PrivateIpAddress')}/32"
-        for interface in seen.interfaces
-        if any(text(item, "GroupId") == group for item in records(interface, "Groups"))
-        for address in records(interface, "PrivateIpAddresses")
-    }
+    """A reference to a group means the private addresses of its interfaces ("Security group rules"), delegated ones
+    too: EKS's pods have those, and the groups of their nodes ("Assign more IP addresses … with prefixes")."""
+    inside = [one for one in seen.interfaces if any(text(item, "GroupId") == group for item in records(one, "Groups"))]
+    addresses = {text(own, "PrivateIpAddress") for one in inside for own in records(one, "PrivateIpAddresses")}
+    prefixes = {text(own, "Ipv4Prefix") for one in inside for own in records(one, "Ipv4Prefixes")}
+    return prefixes | {f"{address}/32" for address in addresses}
 
 
 def _protocol(name: str) -> Protocol:

@@ -53,7 +53,7 @@ class Fabric:
         self._wiring = Wiring()
         self._half_done = False
         self._clocks: dict[str, Clock] = {}  # of networks whose resolver runs too
-        self._answers: dict[str, Answers] = {}  # of the same
+        self._answers: dict[str, tuple[Answers, str]] = {}  # of the same, and the zone of its hosts
         self._sockets: dict[str, socket.socket] = {}
 
     def start(self) -> None:
@@ -207,12 +207,13 @@ class Fabric:
 
     def _answer(self, name: str, network: Network) -> None:
         """The network's own resolver, started anew when what it says has changed."""
-        wanted = answers_of(network, self._names)
+        wanted = answers_of(network, self._names), network.host_zone
         if self._answers.get(name) == wanted:
             return
         here = self._spaces.of(name)
         end_names(here)
-        serve_names(here, [resolver_address(network)], wanted)
+        hosts = f"{network.host_zone},{network.cidrs[0]},ip-" if network.host_zone else ""
+        serve_names(here, [names.RESOLVER, resolver_address(network)], wanted[0], hosts)
         self._answers[name] = wanted
 
     def _open(self, where: str, address: str, port: int, tell: OnSocket | None, who: str) -> None:

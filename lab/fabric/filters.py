@@ -95,14 +95,14 @@ def _forward(attached: tuple[Interface, ...]) -> list[str]:
 
 def _input(network: Network) -> list[str]:
     """What a network itself answers, whatever the filters say: metadata, time and names, as on the real clouds."""
-    resolver = ipaddress.ip_network(network.cidrs[0])[2]
+    resolvers = _set((names.RESOLVER, str(ipaddress.ip_network(network.cidrs[0])[2])))
     rules = [
         'iifname "lo" accept',
         "ct state established,related accept",
         f"ip daddr {names.METADATA} tcp dport 80 accept",
         f"ip daddr {names.TIME} udp dport 123 accept",
-        f"ip daddr {resolver} udp dport 53 accept",
-        f"ip daddr {resolver} tcp dport 53 accept",
+        f"ip daddr {resolvers} udp dport 53 accept",
+        f"ip daddr {resolvers} tcp dport 53 accept",
     ]
     return _chain("input", "filter hook input priority 0; policy drop", rules)
 

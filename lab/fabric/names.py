@@ -12,6 +12,8 @@ FIRST_DEVICE = 5
 
 METADATA = "169.254.169.254"
 TIME = "169.254.169.123"
+# A network's own resolver, beside the address that it has inside of the network.
+RESOLVER = "169.254.169.253"
 # The public resolver that clients outside are given (a documentation address, RFC 5737).
 PUBLIC_RESOLVER = "203.0.113.253"
 

@@ -37,10 +37,11 @@ def end_names(namespace: str) -> None:
             os.close(gone)
 
 
-def serve_names(namespace: str, addresses: Iterable[str], names: Iterable[tuple[str, str]]) -> None:
+def serve_names(namespace: str, addresses: Iterable[str], names: Iterable[tuple[str, str]], hosts: str = "") -> None:
     """Starts dnsmasq on port 53 of `addresses`; it has bound them when this returns, and ends with the namespace.
 
-    A name stands for all the names under it too, as a bucket's virtual-host names are under S3's.
+    A name stands for all the names under it too, as a bucket's virtual-host names are under S3's. `hosts` is what
+    dnsmasq's synth-domain takes: zone, range of addresses and what a host's name begins with.
     """
     answers = [f"--address=/{name}/{address}" for name, address in names]
     # No pid file: a namespace's processes are found by the namespace.
@@ -57,5 +58,6 @@ def serve_names(namespace: str, addresses: Iterable[str], names: Iterable[tuple[
             f"--listen-address={','.join(addresses)}",
             "--address=/#/",
             *answers,
+            *([f"--synth-domain={hosts}"] if hosts else []),
         ],
     )

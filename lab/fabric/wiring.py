@@ -114,7 +114,7 @@ def _network(network: Network, held: Mapping[str, tuple[str, int]], spaces: Name
 
 
 def _own_settings(here: str, network: Network) -> Iterator[tuple[Key, Setting]]:
-    own = {names.METADATA, names.TIME, resolver_address(network)}
+    own = {names.METADATA, names.TIME, names.RESOLVER, resolver_address(network)}
     own |= {_first(subnet) for subnet in network.subnets}
     for address in sorted(own):
         yield (here, "address", f"{address}/32"), Setting(rest="dev lo")

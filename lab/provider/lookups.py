@@ -67,6 +67,22 @@ def _subnet(api: Api, arguments: Json) -> Json:
     }
 
 
+def _network_interface(api: Api, arguments: Json) -> Json:
+    found = rows(
+        api.call("ec2", "describe_network_interfaces", NetworkInterfaceIds=[arguments["id"]]), "NetworkInterfaces"
+    )
+    interface = _single(found, "EC2 Network Interface")
+    return {
+        "id": text(interface, "NetworkInterfaceId"),
+        "vpcId": text(interface, "VpcId"),
+        "subnetId": text(interface, "SubnetId"),
+        "availabilityZone": text(interface, "AvailabilityZone"),
+        "interfaceType": text(interface, "InterfaceType"),
+        "privateIp": text(interface, "PrivateIpAddress"),
+        "privateIps": [text(each, "PrivateIpAddress") for each in rows(interface, "PrivateIpAddresses")],
+    }
+
+
 def _internet_gateway(api: Api, arguments: Json) -> Json:
     found = rows(api.call("ec2", "describe_internet_gateways", Filters=_filters(arguments)), "InternetGateways")
     gateway = _single(found, "EC2 Internet Gateway")
@@ -91,6 +107,11 @@ FUNCTIONS = (
     Function(token="aws:ec2/getVpc:getVpc", known=words("id region"), call=_vpc),  # noqa: S106
     Function(token="aws:ec2/getSubnets:getSubnets", known=words("filters region"), call=_subnets),  # noqa: S106
     Function(token="aws:ec2/getSubnet:getSubnet", known=words("id region"), call=_subnet),  # noqa: S106
+    Function(
+        token="aws:ec2/getNetworkInterface:getNetworkInterface",  # noqa: S106
+        known=words("id region"),
+        call=_network_interface,
+    ),
     Function(
         token="aws:ec2/getInternetGateway:getInternetGateway",  # noqa: S106
         known=words("filters region"),

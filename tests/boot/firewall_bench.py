@@ -17,6 +17,7 @@ from pathlib import Path
 from lab.fabric.kernel import inside, inside_run
 from tests.userdata_samples import gateway_boot
 from twinlock.registry.ipv6 import address6
+from userdata.boot_args import Dns
 from userdata.render import render_firewall
 
 PORT = 51820
@@ -27,6 +28,7 @@ WAYFARER, METADATA = "10.77.0.2", "169.254.169.254"
 GATEWAY6, OUT6, FAR6 = "2001:db8:1::10", "2001:db8:1::1", "2001:db8:5::5"
 PREFIX6 = "fd12:3456:789a::/96"
 PEER6, OTHER6, UNSERVED6, INSIDE6 = (address6(PREFIX6, address) for address in (PEER, OTHER, UNSERVED, INSIDE))
+RESOLVER = "169.254.169.253"
 METADATA6 = "fd00:ec2::254"
 PAIRED, PAIRMATE = "fd74:776c:6b00::1", "fd74:776c:6b00::2"
 TUNNEL_MTU = 1280
@@ -58,7 +60,7 @@ class Bench:
         self._tunnels()
         self._network()
         inside_run(self.gateway, ["sysctl", "-q", f"--load={SYSCTLS}"])
-        for port in (22, 80, 443, 5432):
+        for port in (22, 53, 80, 443, 5432):
             self.listen(self.out, port)
         self.listen(self.gateway, 22)
         self.listen(self.other, 443)
@@ -69,9 +71,16 @@ class Bench:
         for name in (self.gateway, self.peer, self.other, self.wayfarer, self.pairmate, self.out):
             subprocess.run(["ip", "netns", "del", name], check=True)
 
-    def load(self, *out: tuple[str, str], too_much: bool = True, more: str = "", prefix6: str = PREFIX6) -> None:
+    def load(
+        self,
+        *out: tuple[str, str],
+        too_much: bool = True,
+        more: str = "",
+        prefix6: str = PREFIX6,
+        dns: Dns | None = None,
+    ) -> None:
         """The firewall that ships, with some of its text (old, new) changed; each old text has to be there once."""
-        text = render_firewall(gateway_boot(port=PORT, prefix6=prefix6))
+        text = render_firewall(gateway_boot(port=PORT, prefix6=prefix6, dns=dns))
         for old, new in out:
             assert text.count(old) == 1, f"{old!r} is in the firewall {text.count(old)} times"
             text = text.replace(old, new)
@@ -195,11 +204,11 @@ class Bench:
         self.cable(gateway, "ens5", out, "net")
         self.ip(gateway, f"addr add {GATEWAY}/24 dev ens5", f"-6 addr add {GATEWAY6}/64 dev ens5 nodad")
         self.ip(out, "addr add 10.0.1.1/24 dev net", f"-6 addr add {OUT6}/64 dev net nodad")
-        for address in (SERVICE, STORAGE, METADATA, TWIN, STRANGER, PEER, OUTSIDE, CGNAT, LAN):
+        for address in (SERVICE, STORAGE, METADATA, RESOLVER, TWIN, STRANGER, PEER, OUTSIDE, CGNAT, LAN):
             self.ip(out, f"addr add {address}/32 dev lo")
         self.ip(out, f"-6 addr add {METADATA6}/128 dev lo nodad", f"-6 addr add {FAR6}/128 dev lo nodad")
         self.ip(out, f"-6 route add {PREFIX6} via {GATEWAY6}")
-        self.ip(out, f"route add {WAYFARER} via {GATEWAY}")
+        self.ip(out, f"route add {WAYFARER} via {GATEWAY}", f"route add {INSIDE} via {GATEWAY}")
         self.ip(gateway, "route add default via 10.0.1.1", f"-6 route add default via {OUT6}")
         inside_run(gateway, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
 

@@ -207,6 +207,81 @@ def test_the_file_of_a_narrowed_peer_routes_what_it_reaches_alone(cloud):
 
 
 @pytest.fixture
+def named(dynamodb, registry_table, key) -> str:
+    write_definition(dynamodb, registry_table, replace(definition(), zones=("corp.internal", "db.example.com")))
+    return key
+
+
+@pytest.mark.parametrize("resolved", [True, False])
+def test_wg_quick_tells_systemd_resolved_of_private_names_and_comes_up_without_it(named, tmp_path, resolved):
+    """The stock wg-quick; a program in resolvectl's place writes down what it was told."""
+    path, tools = tmp_path / "tlnames.conf", tmp_path / "bin"
+    tools.mkdir()
+    if resolved:
+        (tools / "resolvectl").write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/told\n')
+        (tools / "resolvectl").chmod(0o755)
+    assert with_key("wg-quick", "--out", str(path)).exit_code == 0
+    script = f"""
+    mount -t tmpfs none /run; PATH={tools}:$PATH
+    trap 'wg-quick down "$1" >&2' EXIT
+    wg-quick up "$1" >&2; ip -o link show tlnames
+    """
+    argv = ["unshare", "--mount", "--net", "sh", "-ec", script, "-", str(path)]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 0 and "tlnames" in said.stdout, said.stderr
+    if resolved:
+        told = ["dns tlnames 10.64.0.1", "domain tlnames ~corp.internal ~db.example.com"]
+        assert (tmp_path / "told").read_text().splitlines() == told
+    else:
+        assert "\ntwinlock: private names need systemd-resolved, and do not resolve here\n" in said.stderr
+
+
+def test_the_names_address_is_routed_and_every_form_has_them_but_a_phones(named, tmp_path):
+    shown = facts("peer", "config", "job", "-t", "auto")
+    assert shown["names"] == {"server": "10.64.0.1", "zones": ["corp.internal", "db.example.com"]}
+    assert "10.64.0.1/32" in shown["allowed"]
+    folder = tmp_path / "networkd"
+    folder.mkdir()
+    assert with_key("networkd", "--out", str(folder)).exit_code == 0
+    assert parsed_by_networkd(folder) == ""
+    assert "Domains=~corp.internal ~db.example.com\n" in (folder / "tl-lab.network").read_text()
+    read = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    read.read_string(with_key("networkmanager").stdout)
+    assert (read["ipv4"]["dns"], read["ipv4"]["dns-search"]) == ("10.64.0.1;", "~corp.internal;~db.example.com;")
+    told = with_key("qr")
+    assert told.exit_code == 0 and "do not resolve there (corp.internal, db.example.com)" in told.stderr
+    for form in ("wg-quick", "networkmanager", "networkd", "qr"):
+        without = with_key(form, "--no-dns")
+        assert without.exit_code == 0 and "corp.internal" not in without.stdout + without.stderr
+    assert with_key("qr").stdout == with_key("qr", "--no-dns").stdout
+
+
+def test_the_storages_private_name_is_for_those_who_reach_the_storage(cloud, dynamodb, registry_table, key):
+    zone = "s3.eu-west-1.amazonaws.com"
+    private = replace(definition(), storage_zone=zone, storage_addresses=("10.80.128.9",))
+    write_definition(dynamodb, registry_table, private)
+    for name, reach in (("pc", ()), ("tv", ("--reach", "nfs"))):
+        facts("peer", "enrol", name, "-t", "red", "-k", public_key(name), *reach)
+    shown = facts("peer", "config", "pc", "-t", "red")
+    assert (shown["names"]["zones"], "10.80.128.9/32" in shown["allowed"]) == ([zone], True)
+    for name, tenant in (("tv", "red"), ("job", "auto")):
+        shown = facts("peer", "config", name, "-t", tenant)
+        assert "names" not in shown and "10.80.128.9/32" not in shown["allowed"]
+
+
+def test_a_file_whose_zones_have_aged_is_told_and_one_without_names_is_as_it_should_be(named, dynamodb, registry_table):
+    words = ("peer", "show", "job", "-t", "auto", "--file", "tl.conf")
+    Path("tl.conf").write_text(config("--no-dns").stdout)
+    assert facts(*words)["aged"] == []
+    Path("tl.conf").write_text(config().stdout.replace("[Peer]", "PostUp = touch /run/mine\n\n[Peer]", 1))
+    assert facts(*words)["aged"] == [], "nor is a line of its owner's"
+    write_definition(dynamodb, registry_table, replace(definition(), zones=("corp.internal",)))
+    assert facts(*words)["aged"] == ["still has zone db.example.com"]
+    write_definition(dynamodb, registry_table, definition())
+    assert facts(*words)["aged"] == ["still has zone corp.internal", "still has zone db.example.com"]
+
+
+@pytest.fixture
 def floating(dynamodb, registry_table, key) -> str:
     write_definition(dynamodb, registry_table, replace(definition(), floating_address="198.51.100.9"))
     return key

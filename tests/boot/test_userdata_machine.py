@@ -18,10 +18,11 @@ import yaml
 
 from lab.aws import dynamodb_local
 from lab.machines.machines import Machines
+from tests.asking import SCRIPT
 from tests.boot.agent_stage import moto_words, until
 from tests.userdata_samples import gateway_boot
 from userdata.agent_archive import build_agent_archive
-from userdata.boot_args import Twin
+from userdata.boot_args import Dns, Twin
 from userdata.render import LIMIT_BYTES, STOCK_PACKAGES, pack, render, render_firewall
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,12 @@ make_table(table)
 put_definition(table, definition())
 make_secrets(client_of("secretsmanager", "http://127.0.0.1:5000"), "twinlock/lab/service", "twinlock/lab/way-a")
 """
+RESOLVER = "169.254.169.253"
+# The cloud's resolver, which knows every name.
+KNOWS_ALL = [
+    "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+    "--pid-file", "--bind-interfaces", f"--listen-address={RESOLVER}", "--address=/#/10.20.0.9",
+]  # fmt: skip
 pytestmark = pytest.mark.timeout(120)
 METADATA = """
 import http.server, sys
@@ -69,7 +76,8 @@ http.server.ThreadingHTTPServer(("169.254.169.254", 80), H).serve_forever()
 def cloud(tmp_path_factory):
     """Boot arguments that name the archive which is built now, and its bytes."""
     archive = build_agent_archive(tmp_path_factory.mktemp("archive") / "agent.pyz")
-    boot = gateway_boot(registry_table="registry", agent_sha256=archive.sha256)
+    names = Dns(zones=("corp.internal",), resolver=RESOLVER)
+    boot = gateway_boot(registry_table="registry", agent_sha256=archive.sha256, dns=names)
     return boot, archive.path.read_bytes()
 
 
@@ -85,12 +93,15 @@ def switched_on(folder: Path, user_data: bytes, *beside: list[str]) -> Iterator[
     try:
         # A machine without an interface is none.
         wire = ["link", "add", "eth0", "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", "far"]
-        for words in (["link", "set", "lo", "up"], wire, ["addr", "add", "169.254.169.254/32", "dev", "lo"]):
+        own = (["addr", "add", f"{address}/32", "dev", "lo"] for address in ("169.254.169.254", RESOLVER))
+        for words in (["link", "set", "lo", "up"], wire, *own):
             subprocess.run(["ip", "-n", namespace, *words], check=True)
         with (folder / "log").open("ab") as log:
             for words in ([sys.executable, "-c", METADATA, str(folder / "user-data")], *beside):
                 argv = ["ip", "netns", "exec", namespace, *words]
                 running.append(subprocess.Popen(argv, stdout=log, stderr=log))
+        here = ["ip", "netns", "exec", namespace, "ss", "-Htln", "sport = 80"]
+        until("the metadata service", lambda: subprocess.run(here, capture_output=True, check=True).stdout)
         machines.start("i-0userdata")
         machines.wait_console("i-0userdata", "finished at", 60)
         yield lambda *words, stdin="": machines.run("i-0userdata", words, stdin=stdin)
@@ -105,7 +116,8 @@ def switched_on(folder: Path, user_data: bytes, *beside: list[str]) -> Iterator[
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory, cloud):
     folder = tmp_path_factory.mktemp("userdata")
-    with switched_on(folder, pack(render(cloud[0])), moto_words(5000), dynamodb_local.command(8000)) as run:
+    beside = (moto_words(5000), dynamodb_local.command(8000), KNOWS_ALL)
+    with switched_on(folder, pack(render(cloud[0])), *beside) as run:
         namespace = f"userdata-{folder.name}-{os.getpid()}"
         fill = ["ip", "netns", "exec", namespace, sys.executable, "-c", FILL]
         subprocess.run(fill, check=True, cwd=ROOT)
@@ -185,7 +197,7 @@ def test_a_gateway_without_its_agent_says_so_and_goes_on_trying(machine):
 
 
 def test_the_units_are_what_systemd_understands(machine):
-    units = [f"/etc/systemd/system/twinlock-{name}.service" for name in ("firewall", "bootstrap", "agent")]
+    units = [f"/etc/systemd/system/twinlock-{name}.service" for name in ("firewall", "bootstrap", "agent", "dns")]
     said = machine("systemd-analyze", "verify", "--recursive-errors=no", *units)
     # The agent is not there: that is all that may be missing.
     lines = [line for line in said.stderr.splitlines() if "twinlock" in line and "is not executable" not in line]
@@ -198,7 +210,7 @@ def test_what_a_stock_image_installs_is_what_the_baked_one_holds(machine):
     assert machine("dpkg-query", "--show", *STOCK_PACKAGES, "no-such-package").returncode != 0
 
 
-@pytest.mark.parametrize(("unit", "exposure"), [("agent", 2.9), ("bootstrap", 3.5)])
+@pytest.mark.parametrize(("unit", "exposure"), [("agent", 2.9), ("bootstrap", 3.5), ("dns", 1.5)])
 def test_the_units_are_hardened_by_systemds_own_measure(machine, unit, exposure):
     """0 is nothing left to take away, 9.6 an ordinary unit."""
     said = machine("systemd-analyze", "security", "--no-pager", f"twinlock-{unit}.service").stdout
@@ -245,6 +257,38 @@ def test_the_hardened_units_bootstrap_and_run_the_agent(agent):
     assert "twinlock: gateway a ready service=" in journal
     served = until("serving", lambda: "serving shard 0" in _journal(agent))
     assert served
+
+
+def asked(agent, name: str, how: str = "udp") -> str:
+    return agent("python3", "-c", SCRIPT, "10.100.0.1", name, how, "5").stdout.strip()
+
+
+def test_the_forwarder_answers_for_its_zones_and_refuses_all_else(agent):
+    until("an answer", lambda: asked(agent, "db.corp.internal") == "ok 10.20.0.9")
+    for how in ("udp", "tcp"):
+        assert asked(agent, "corp.internal", how) == "ok 10.20.0.9"
+        for name in ("example.com", "internal", "notcorp.internal", "localhost"):
+            assert asked(agent, name, how) == "refused"
+    told = "echo server=169.254.169.253 >> /etc/twinlock/dns.conf && systemctl restart twinlock-dns"
+    assert agent("sh", "-c", told).returncode == 0
+    until("the control", lambda: asked(agent, "example.com") == "ok 10.20.0.9")
+    agent("sh", "-c", "sed -i '$d' /etc/twinlock/dns.conf && systemctl restart twinlock-dns")
+
+
+def test_the_forwarder_can_bind_its_port_and_nothing_else(agent):
+    pid = agent("systemctl", "show", "-p", "MainPID", "--value", "twinlock-dns.service").stdout.strip()
+    status = agent("cat", f"/proc/{pid}/status").stdout
+    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert {int(lines[name], 16) for name in ("CapBnd", "CapEff", "CapPrm")} == {1 << 10}, "CAP_NET_BIND_SERVICE"
+    assert (lines["NoNewPrivs"], lines["Seccomp"]) == ("1", "2")
+    assert lines["Uid"].split()[0] != "0"
+    listening = agent("sh", "-c", "ss -Htuln 'sport = 53' | awk '{print $5}' | sort -u").stdout.split()
+    assert listening == ["10.100.0.1:53", "169.254.169.253:53"], "the second is the cloud's"
+
+
+def test_a_killed_forwarder_is_back_within_seconds(agent):
+    agent("systemctl", "kill", "--signal=KILL", "twinlock-dns.service")
+    until("an answer", lambda: asked(agent, "corp.internal") == "ok 10.20.0.9")
 
 
 def test_neither_the_agent_nor_a_tunnel_goes_before_or_behind_the_other(agent):

@@ -12,7 +12,7 @@ import yaml
 
 from lab import calls, clients, deploy
 from lab.paths import STACK
-from tests.lab.test_peers_live import api
+from tests.lab.test_peers_live import FORWARDER, api, asked, asking_the_gateway, found
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.long]
 
@@ -70,6 +70,38 @@ def test_an_object_travels_through_the_storages_interface_endpoint(lab, private:
     assert (code, printed.strip()) == (0, "100000"), printed
     through = {each["endpoint"] for each in lab.log("calls") if "private/object" in json.dumps(each["needs"])}
     assert through == {private}
+
+
+@pytest.fixture
+def addresses(lab, private: str) -> list[str]:
+    ec2 = api(lab, "ec2")
+    (endpoint,) = ec2.describe_vpc_endpoints(VpcEndpointIds=[private])["VpcEndpoints"]
+    seen = ec2.describe_network_interfaces(NetworkInterfaceIds=endpoint["NetworkInterfaceIds"])["NetworkInterfaces"]
+    return sorted(one["PrivateIpAddress"] for one in seen)
+
+
+def test_a_client_finds_the_storage_at_its_private_addresses_and_moves_an_object(lab, addresses, private, ada) -> None:
+    """By its own C library, which asks the gateway first; what a new file routes, and what the gateway lets through."""
+    name = f"{lab.report_bucket()}.{NAME}"
+    code, *answer = asked(ada, FORWARDER, name).split()
+    assert (code, sorted(answer)) == ("ok", addresses)
+    assert found(ada, name) in addresses
+    file = lab.twinlock("peer", "config", "ada", "--tenant", "red")
+    assert {f"{address}/32" for address in addresses} <= set(file["allowed"])
+    assert file["names"]["zones"][-1] == NAME
+    with clients.widened(ada, *(f"{address}/32" for address in addresses)):
+        for slot in "ab":
+            until(lambda slot=slot: addresses[0] in let_through(lab, slot))
+        before = len(lab.log("calls"))
+        command = f"{clients.PYTHON} -c '{ROUND_TRIP}' {lab.report_bucket()}"
+        done = ada.run("sh", "-c", asking_the_gateway(command))
+        assert (done.returncode, done.stdout.strip()) == (0, "100000"), done.stderr
+        calls_of = [each for each in lab.log("calls")[before:] if "private/object" in json.dumps(each["needs"])]
+        assert {each["endpoint"] for each in calls_of} == {private}
+
+
+def let_through(lab, slot: str) -> str:
+    return lab.on_gateway(slot, "nft", "list", "set", "inet", "twinlock", "storage")
 
 
 def test_from_outside_the_name_still_leads_to_the_internet(lab, private: str, ada) -> None:

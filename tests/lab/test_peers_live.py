@@ -14,7 +14,10 @@ from lab import calls, clients
 from lab import up as job
 from lab.aws.names import SERVICE_ADDRESSES
 from lab.clients import Client
+from lab.fabric.names import PUBLIC_RESOLVER
+from tests.asking import SCRIPT
 from tests.within import within
+from twinlock.cli.dns_question import NOBODY
 from twinlock.registry.traffic import Traffic
 
 STORAGE = SERVICE_ADDRESSES["s3"]
@@ -44,6 +47,28 @@ while time.monotonic() < end:
     last = None
 print(json.dumps({"bytes": total, "longest_gap": gap}))
 """
+
+# The network's resolver knows it, and nobody outside does.
+PRIVATE_NAME, ITS_ADDRESS = "ip-10-20-0-10.eu-west-1.compute.internal", "10.20.0.10"
+PUBLIC_NAME = "dynamodb.eu-west-1.amazonaws.com"
+FORWARDER = "10.90.0.1"
+
+
+def asked(client: Client, server: str, name: str, how: str = "udp", seconds: str = "5") -> str:
+    """What a name server says to a client: the answer's code and addresses."""
+    return client.run(clients.PYTHON, "-c", SCRIPT, server, name, how, seconds).stdout.strip()
+
+
+def found(client: Client, name: str) -> str:
+    """What the client's own C library finds."""
+    return client.run("sh", "-c", asking_the_gateway(f"getent ahostsv4 {name}")).stdout.partition(" ")[0]
+
+
+def asking_the_gateway(command: str) -> str:
+    """A script in which names are asked of the gateway first, and then of whom this client always asks."""
+    told = f"nameserver {FORWARDER}\\nnameserver {PUBLIC_RESOLVER}\\n"
+    file = f"mount -t tmpfs none /mnt && printf '{told}' > /mnt/told && mount --bind /mnt/told /etc/resolv.conf"
+    return f"{file} && {command}"
 
 
 def reaches_storage(client: Client) -> bool:
@@ -115,6 +140,25 @@ def test_a_change_of_one_peer_disturbs_no_other(lab, ada: Client) -> None:
     seen = json.loads(printed)
     assert seen["bytes"] > 0
     assert seen["longest_gap"] < 1.0, seen
+
+
+def test_peers_find_private_names_at_the_gateway_and_are_refused_all_others(lab, ada: Client, bob: Client) -> None:
+    for client in (ada, bob):
+        for how in ("udp", "tcp"):
+            assert asked(client, FORWARDER, PRIVATE_NAME, how) == f"ok {ITS_ADDRESS}"
+            assert asked(client, FORWARDER, PUBLIC_NAME, how) == "refused"
+    assert asked(ada, PUBLIC_RESOLVER, PRIVATE_NAME) == "no such name", "what is private stays so"
+    assert found(ada, PRIVATE_NAME) == ITS_ADDRESS
+    assert found(ada, PUBLIC_NAME) == SERVICE_ADDRESSES["dynamodb"], "who is refused asks the next"
+
+
+def test_no_gateway_answers_for_names_outside_of_the_tunnel(lab, ada: Client) -> None:
+    """Neither the internet nor its own network, where its twin asks."""
+    row, twin = sorted(lab.twinlock("gateway", "list")["gateways"], key=lambda one: not one["serving"])
+    for how in ("udp", "tcp"):
+        assert asked(ada, row["public_address"], PRIVATE_NAME, how, "1") == NOBODY
+        words = ("python3", "-c", SCRIPT, row["private_address"], PRIVATE_NAME, how, "1")
+        assert lab.on_gateway(twin["slot"], *words).strip() == NOBODY
 
 
 def test_a_pending_peer_gets_no_handshake(lab) -> None:

@@ -62,6 +62,10 @@ LOOKUPS: dict[str, dict[str, dict]] = {
         "subnet-taken": {"cidrBlock": "10.20.64.0/24", "tags": {}},
         "subnet-own": {"cidrBlock": "10.20.0.0/24", "tags": OWN},
     },
+    "aws:ec2/getNetworkInterface:getNetworkInterface": {
+        "eni-endpoint-a": {"privateIp": "10.20.128.7"},
+        "eni-endpoint-b": {"privateIp": "10.20.144.7"},
+    },
     "aws:s3/getBucket:getBucket": {
         "our-data": {"bucket": "our-data", "bucketRegion": "eu-west-1"},
         "far-away": {"bucket": "far-away", "bucketRegion": "us-east-1"},
@@ -191,7 +195,10 @@ class Recording(mocks.Mocks):
                 "publicIp": f"192.0.2.{1 + int(args.name.endswith('b-address'))}",
                 "allocationId": f"eipalloc-{args.name}",
             },
-            "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": f"pl-{number:08x}"},
+            "aws:ec2/vpcEndpoint:VpcEndpoint": {
+                "prefixListId": f"pl-{number:08x}",
+                "networkInterfaceIds": ["eni-endpoint-b", "eni-endpoint-a"],
+            },
             "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
         }
         if args.inputs.get("vpcEndpointType") == "Gateway":

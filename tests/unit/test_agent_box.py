@@ -279,3 +279,14 @@ def test_a_tenant_reaches_the_internet_as_soon_as_the_storage_is_known_which_is_
     assert desired(plain, NOW, "a").reach.internet_tenants == ()
     assert desired(wide, NOW, "a").reach.internet_tenants == ("10.100.2.0/24",)
     assert desired(replace(wide, storage_prefixes=()), NOW, "a").reach.internet_tenants == ()
+
+
+def test_the_storages_private_addresses_are_storage_and_its_public_ones_are_waited_for_all_the_same():
+    plain = state()
+    tenants = tuple(replace(one, internet=True) for one in plain.definition.tenants)
+    private = replace(plain.definition, tenants=tenants, storage_addresses=("10.0.128.7", "10.0.144.7"))
+    reach = desired(replace(plain, definition=private), NOW, "a").reach
+    assert set(reach.storage) - set(desired(plain, NOW, "a").reach.storage) == {"10.0.128.7/32", "10.0.144.7/32"}
+    assert reach.storage_tenants == desired(plain, NOW, "a").reach.storage_tenants
+    nowhere = desired(replace(plain, definition=private, storage_prefixes=()), NOW, "a").reach
+    assert (nowhere.storage, nowhere.internet_tenants) == (("10.0.128.7/32", "10.0.144.7/32"), ())

@@ -18,6 +18,8 @@ WELL = Seen(
     addresses=("52.218.1.1",), connects=True, answers=True,
 )  # fmt: skip
 
+TOLD = {"names_server": "10.90.0.1"}
+
 
 def causes(**changes: object) -> list[str]:
     return [found.cause for found in diagnose(replace(WELL, **changes))]
@@ -39,6 +41,8 @@ def test_a_tunnel_that_works_has_no_findings():
         ("handshake", {"service_age": None, "connects": False, "answers": False}),
         ("handshake", {"service_age": 181, "connects": False, "answers": False}),
         ("dns", {"addresses": (), "connects": False, "answers": False}),
+        ("dns", {**TOLD, "names_said": {"corp.internal": "no answer"}, "addresses": (), "connects": False}),
+        ("dns", {**TOLD, "names_said": {"corp.internal": "ok", "old.internal": "refused"}}),
         ("prefix", {"addresses": ("52.219.1.1",), "connects": False, "answers": False}),
         ("firewall", {"connects": False, "answers": False}),
         ("mtu", {"answers": False}),
@@ -48,11 +52,28 @@ def test_each_cause_is_told_alone(cause: str, changes: dict[str, object]):
     assert causes(**changes) == [cause]
 
 
+def test_private_names_that_are_answered_or_that_nobody_told_of_are_no_cause():
+    for said in ({}, {"corp.internal": "ok"}, {"corp.internal": "no such name", "db.internal": "failed"}):
+        assert causes(**TOLD, names_said=said) == []
+    silent = {"corp.internal": "no answer"}
+    assert causes(**TOLD, names_said=silent, service_age=None) == ["handshake"], "which explains it"
+    (found,) = diagnose(replace(WELL, **TOLD, names_said={**silent, "z.internal": "ok"}))
+    assert "10.90.0.1 for names of corp.internal:" in found.text
+
+
 def test_a_clock_that_nobody_could_compare_is_no_cause():
     assert causes(skew=None) == []
 
 
 def test_every_finding_is_one_line_that_says_what_to_do():
-    for changes in ({"skew": 99.0}, {"ways": (DOWN,)}, {"service_age": None}, {"addresses": ()}, {"answers": False}):
+    for changes in (
+        {"skew": 99.0},
+        {"ways": (DOWN,)},
+        {"service_age": None},
+        {"addresses": ()},
+        {"answers": False},
+        {"names_said": {"a": "refused"}},
+        {"names_said": {"a": "no answer"}},
+    ):
         for found in diagnose(replace(WELL, **changes)):
             assert "\n" not in found.text and any(sign in found.text for sign in (":", ";"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 
 from tests.registry_samples import definition, gateway_record, public_key
+from twinlock.cli.client_names import PrivateNames
+from twinlock.cli.client_output import Form, render
 from twinlock.cli.gateway_roll import check_may_go, roll_order
 from twinlock.cli.health import FRESH, health
 from twinlock.cli.image_pin import moved, pinned
@@ -72,6 +75,30 @@ def test_the_private_key_stands_in_the_file_and_nothing_else_changes():
     assert wg_quick(client_file(), key) == EXPECTED.replace("# PrivateKey = (the private key of this peer)", line)
 
 
+NAMES = PrivateNames(server="10.64.0.1", zones=("corp.internal", "example.com"))
+
+
+def test_systemd_resolved_is_told_of_private_names_by_a_command_and_no_app_is():
+    file, key = client_file(), make_private_key()
+    named = replace(file, names=NAMES)
+    (line,) = set(wg_quick(named, None).splitlines()) - set(EXPECTED.splitlines())
+    told = "resolvectl dns %i 10.64.0.1 && resolvectl domain %i '~corp.internal' '~example.com'"
+    assert line.startswith(f"PostUp = {told} || echo ")
+    assert "DNS =" not in wg_quick(named, None), "which would be the server of every name"
+    for form in (Form.QR, Form.PNG):
+        assert render(named, key, form) == render(file, key, form)
+
+
+def test_networkmanager_and_networkd_ask_the_gateway_for_the_zones_alone():
+    file, key = replace(client_file(), names=NAMES), make_private_key()
+    (keyfile,) = render(file, key, Form.NETWORK_MANAGER).values()
+    assert b"dns=10.64.0.1;\ndns-search=~corp.internal;~example.com;\n" in keyfile
+    network = render(file, key, Form.NETWORKD)["tl-lab.network"]
+    assert b"DNS=10.64.0.1\nDomains=~corp.internal ~example.com\nDNSDefaultRoute=no\n" in network
+    for form in (Form.NETWORK_MANAGER, Form.NETWORKD):
+        assert not any(b"dns" in text.lower() for text in render(client_file(), key, form).values())
+
+
 def test_a_private_key_shows_itself_to_nobody_by_accident():
     key = make_private_key()
     for shown in (repr(key), str(key), f"{key!r:>9}"):
@@ -88,6 +115,14 @@ def test_a_client_routes_what_its_tenant_may_reach_and_no_more():
     more = ("10.80.12.7/32", "10.80.64.0/20")
     red = allowed_networks(definition(), tenants["red"], gateways)
     assert (red[0], set(red)) == ("10.64.0.1/32", {"10.64.0.1/32", *storage, *more})
+
+
+def test_whoever_reaches_the_storage_routes_its_private_addresses_too():
+    held = replace(definition(), storage_addresses=("10.80.128.9", "10.80.144.9"))
+    tenants = {tenant.name: tenant for tenant in held.tenants}
+    strict = allowed_networks(held, tenants["strict"], [gateway_record("a")])
+    assert {"10.80.128.9/32", "10.80.144.9/32"} <= set(strict)
+    assert allowed_networks(held, tenants["auto"], [gateway_record("a")]) == ("10.64.0.1/32",)
 
 
 def test_a_file_without_the_storages_addresses_is_not_written():

@@ -117,6 +117,26 @@ def test_gateways_reach_everything_only_where_a_tenant_reaches_the_internet():
     assert (wide(), wide(internet=False), wide(internet=True)) == ([], [], ["out internet-out"])
 
 
+def test_gateways_answer_for_the_zones_that_were_named_and_no_rule_changes():
+    """Nothing comes in for it, and a group can't filter what goes to the network's own resolver."""
+    zones = {"dns": {"zones": ["corp.internal", "a.example.com"]}}
+    assert planned(tunnel=zones).zones == ("a.example.com", "corp.internal")
+    assert planned().zones == planned().all_zones == ()
+    assert planned(tunnel=zones).rules == planned().rules
+
+
+def test_of_private_endpoints_peers_find_the_storages_alone():
+    """Where an environment has them and names; the other APIs are no tenant's."""
+    endpoints = {"interface_endpoints": True}
+    made = planned(network=endpoints, tunnel={"dns": {}})
+    assert (made.zones, made.storage_zone) == ((), "s3.eu-west-1.amazonaws.com")
+    assert made.all_zones == ("s3.eu-west-1.amazonaws.com",)
+    both = planned(network=endpoints, tunnel={"dns": {"zones": ["z.internal", "s3.eu-west-1.amazonaws.com"]}})
+    assert both.all_zones == ("s3.eu-west-1.amazonaws.com", "z.internal")
+    assert planned(network=endpoints).all_zones == ()
+    assert planned(tunnel={"dns": {"zones": ["z.internal"]}}).storage_zone == ""
+
+
 def test_names_of_rules_are_unique():
     names = [rule.name for rule in planned().rules]
     assert len(set(names)) == len(names)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.program_build import ACCOUNT, CROSSING, PUBLIC, RED, VPC, Made, Recording, build, changed, document
 from twinlock.registry import keys
+from twinlock.registry.definition import Definition, definition_from_json
 
 # A WireGuard or PEM private key, wherever it may hide.
 PRIVATE = re.compile(r"PRIVATE KEY|PrivateKey\s*=|PresharedKey\s*=\s*[A-Za-z0-9+/]{42}")
@@ -250,13 +251,16 @@ def test_the_table_can_be_restored_and_is_not_deleted_by_mistake(made: Recording
     assert (table.inputs["hashKey"], table.inputs["rangeKey"]) == ("pk", "sk")
 
 
-def test_the_definition_in_the_registry_reads_back_as_the_environment(made: Recording):
-    from twinlock.registry.definition import definition_from_json
-
+def written(made: Recording) -> Definition:
+    """What the registry says of the environment."""
     (item,) = made.of("TableItem")
     attributes = json.loads(item.inputs["item"])
     assert (attributes["pk"], attributes["sk"]) == ({"S": "environment"}, {"S": "definition"})
-    definition = definition_from_json(attributes[keys.DEFINITION_JSON]["S"])
+    return definition_from_json(attributes[keys.DEFINITION_JSON]["S"])
+
+
+def test_the_definition_in_the_registry_reads_back_as_the_environment(made: Recording):
+    definition = written(made)
     assert definition.gateway_address == "10.90.0.1"
     assert definition.buckets == ("data", "logs")
     assert [(slot.name, slot.public_address, slot.private_address) for slot in definition.slots] == [
@@ -381,6 +385,17 @@ def test_interface_endpoints_answer_gateways_alone():
     entrance = made.one("SecurityGroupIngressRule", "endpoints-in").inputs
     assert entrance["referencedSecurityGroupId"] == "twinlock-test-gateway-id"
     assert (entrance["fromPort"], entrance["toPort"]) == (443, 443)
+
+
+def test_clients_are_told_where_the_storages_private_name_leads_where_gateways_answer_for_it():
+    endpoints = {"interface_endpoints": True}
+    told = written(build(changed(network=endpoints, tunnel={"dns": {"zones": ["corp.internal"]}})))
+    assert told.zones == ("corp.internal",)
+    assert told.storage_zone == "s3.eu-west-1.amazonaws.com"
+    assert told.storage_addresses == ("10.20.128.7", "10.20.144.7")
+    for config in (changed(network=endpoints), changed(tunnel={"dns": {"zones": ["corp.internal"]}})):
+        told = written(build(config))
+        assert (told.storage_zone, told.storage_addresses) == ("", ())
 
 
 def test_without_interface_endpoints_there_are_none(made: Recording):

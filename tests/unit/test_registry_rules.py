@@ -130,6 +130,10 @@ def test_a_definition_comes_back_as_it_was_written():
         ({"tenants": [{}]}, "tenant: missing"),
         ({"slots": "ab"}, "slots should be a list"),
         ({"buckets": [1]}, "buckets should be a list of texts"),
+        ({"zones": ["corp.internal'; reboot; '"]}, "is no name of a zone"),
+        ({"zones": [""]}, "is no name of a zone"),
+        ({"storage_zone": "s3.internal'"}, "is no name of a zone"),
+        ({"storage_addresses": ["10.80.0.0/16"]}, "10.80.0.0/16"),
     ],
 )
 def test_a_definition_that_is_not_exact_is_refused(change, says):
@@ -187,6 +191,7 @@ def test_each_field_that_was_added_has_a_default_and_a_minor_version():
         2: {"Definition.prefix6"},
         3: {"Tenant.internet"},
         4: {"Definition.floating_address"},
+        5: {"Definition.zones", "Definition.storage_zone", "Definition.storage_addresses"},
     }
     parts = (Definition, Tenant, Service, Slot, Source)
     fields = {f"{part.__name__}.{field.name}": field for part in parts for field in dataclasses.fields(part)}
@@ -194,6 +199,12 @@ def test_each_field_that_was_added_has_a_default_and_a_minor_version():
     assert later == set().union(*added.values())
     assert max(added) == MINOR
     assert len(fields) - len(later) == 28
+
+
+def test_private_zones_come_back_as_they_went():
+    names = {"zones": ("corp.internal", "20.10.in-addr.arpa"), "storage_zone": "s3.eu-west-1.amazonaws.com"}
+    held = dataclasses.replace(definition(), **names, storage_addresses=("10.80.128.9", "10.80.144.9"))
+    assert definition_from_json(definition_to_json(held)) == held
 
 
 def test_a_tenant_outside_of_the_tunnel_is_no_definition():

@@ -91,6 +91,18 @@ def test_an_empty_configuration_names_everything_that_is_missing():
         ("twinlock:tunnel.port", changed(tunnel={"port": 53})),
         ("twinlock:tunnel.mtu", changed(tunnel={"mtu": 8922})),
         ("twinlock:tunnel.client_ranges", changed(tunnel={"client_ranges": []})),
+        ("twinlock:tunnel.dns.zones", changed(tunnel={"dns": {}})),
+        ("twinlock:tunnel.dns.zones", changed(tunnel={"dns": {"zones": [f"z{n}.internal" for n in range(11)]}})),
+        ("twinlock:tunnel.dns.zones", changed(tunnel={"dns": {"zones": ["corp.internal", "corp.internal"]}})),
+        *(
+            ("twinlock:tunnel.dns.zones[0]", changed(tunnel={"dns": {"zones": [zone]}}))
+            for zone in (
+                "com", ".", "", "Corp.internal", "corp.internal.", "*.corp.internal", "a b.internal", "x.local",
+                "-a.internal", "a..internal", "a_b.internal", "x';reboot;'", f"{'a' * 64}.internal",
+                ".".join(["a" * 60] * 5),
+            )
+        ),
+        ("twinlock:tunnel.dns.servers", changed(tunnel={"dns": {"zones": ["corp.internal"], "servers": ["1.1.1.1"]}})),
         ("twinlock:gateway.instance_type", changed(gateway={"instance_type": "t3.small"})),
         ("twinlock:gateway.disk_gib", changed(gateway={"disk_gib": 1})),
         ("twinlock:storage.buckets[0]", changed(storage={"buckets": ["Data"]})),
@@ -124,6 +136,16 @@ def test_an_empty_configuration_names_everything_that_is_missing():
 )  # fmt: skip
 def test_what_aws_or_the_design_refuses_is_refused_under_its_own_key(key: str, config: dict[str, object]):
     assert key in mistakes(config)
+
+
+def test_private_zones_are_off_unless_named_and_each_mistake_is_one_line():
+    assert parse(CONFIG).tunnel.dns is None
+    zones = ["corp.internal", "internal", "db.example.com", "20.10.in-addr.arpa"]
+    dns = parse(changed(tunnel={"dns": {"zones": zones}})).tunnel.dns
+    assert dns is not None and list(dns.zones) == zones
+    for zone in ("com", "two\nlines.internal"):
+        line = mistakes(changed(tunnel={"dns": {"zones": [zone]}}))["twinlock:tunnel.dns.zones[0]"]
+        assert "\n" not in line and "corp.internal" in line
 
 
 def test_a_wrong_value_is_shown_only_in_part_when_it_is_long():

@@ -21,7 +21,7 @@ from twinlock.agent import interfaces
 from twinlock.agent.boot import Boot, boot_from
 from userdata import render as rendering
 from userdata.agent_archive import build_agent_archive
-from userdata.boot_args import GatewayBoot, Twin
+from userdata.boot_args import Dns, GatewayBoot, Twin
 from userdata.render import LIMIT_BYTES, UserDataTooLarge, pack, render, render_base64, render_firewall
 
 HERE = Path(__file__).parent
@@ -55,10 +55,35 @@ def test_each_file_arrives_as_it_stands_here():
     assert files["/etc/twinlock/gateway.nft"].strip() == render_firewall(gateway_boot()).strip()
 
 
+NAMES = Dns(zones=("corp.internal", "db.example.com"), resolver="169.254.169.253")
+FORWARDER = {
+    "/etc/twinlock/dns.conf",
+    "/etc/systemd/system/twinlock-dns.service",
+    "/etc/systemd/system/twinlock-bootstrap.service.d/dns.conf",
+}
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_a_forwarder_for_its_zones_alone_is_there_where_an_environment_has_names(stock):
+    with_names, without = gateway_boot(stock_image=stock, dns=NAMES), gateway_boot(stock_image=stock)
+    files = _files(render(with_names))
+    assert files.keys() - _files(render(without)).keys() == FORWARDER
+    lines = files["/etc/twinlock/dns.conf"].splitlines()
+    assert [line for line in lines if line.startswith("server")] == [
+        "server=/corp.internal/169.254.169.253", "server=/db.example.com/169.254.169.253",
+    ]  # fmt: skip
+    assert {"no-resolv", "no-hosts", "bind-interfaces", "listen-address=10.100.0.1"} <= set(lines)
+    assert files["/etc/systemd/system/twinlock-dns.service"] == (USERDATA / "files/dns.service").read_text()
+    assert "twinlock-dns" in files["/etc/systemd/system/twinlock-bootstrap.service.d/dns.conf"]
+    assert "dport 53 accept\n" in files["/etc/twinlock/gateway.nft"]
+    assert '"dnsmasq"' not in render_firewall(without), "a user that an image without the package does not have"
+    assert render_firewall(without).count("dport 53") == 1, "the gateway's own questions"
+
+
 def test_the_boot_arguments_arrive_whole_and_the_agent_reads_them():
-    boot = gateway_boot()
-    document = json.loads(_files(render(boot))["/etc/twinlock/boot.json"])
-    assert asdict(boot_from(document, "boot.json")) == asdict(boot)
+    for boot in (gateway_boot(), gateway_boot(dns=NAMES)):
+        document = json.loads(_files(render(boot))["/etc/twinlock/boot.json"])
+        assert asdict(boot_from(document, "boot.json")) == asdict(boot)
     assert {field.name for field in fields(Boot)} == {field.name for field in fields(GatewayBoot)}
 
 
@@ -96,7 +121,8 @@ def test_what_no_tenant_may_reach_is_in_the_firewall_from_the_start():
 
 
 def test_the_document_fits_the_launch_template():
-    for boot in (gateway_boot(), gateway_boot(stock_image=True)):
+    names = Dns(zones=tuple(random.Random(zone).randbytes(126).hex() for zone in range(10)), resolver="169.254.169.253")
+    for boot in (gateway_boot(), gateway_boot(stock_image=True), gateway_boot(stock_image=True, dns=names)):
         sent = base64.b64decode(render_base64(boot))
         assert len(sent) <= LIMIT_BYTES
         assert sent == pack(render(boot))

@@ -32,6 +32,14 @@ class Floating:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dns:
+    """What peers may ask for by name; what each field means: userdata.boot_args.Dns."""
+
+    zones: tuple[str, ...]
+    resolver: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Boot:
     """See userdata.boot_args.GatewayBoot for what each field means."""
 
@@ -57,6 +65,7 @@ class Boot:
     agent_sha256: str
     stock_image: bool
     floating: Floating | None = None
+    dns: Dns | None = None
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -105,6 +114,7 @@ def boot_from(document: object, where: str) -> Boot:
         agent_sha256=text("agent_sha256"),
         stock_image=_of(bool, found, "stock_image", where),
         floating=_floating(found["floating"], f"{where}: floating"),
+        dns=_dns(found["dns"], f"{where}: dns"),
     )
     _check_addresses(boot, where)
     return boot
@@ -127,11 +137,22 @@ def _floating(value: object, where: str) -> Floating | None:
     return Floating(**{field.name: _of(str, found, field.name, where) for field in fields(Floating)})
 
 
+def _dns(value: object, where: str) -> Dns | None:
+    if value is None:
+        return None
+    found = _object(value, where)
+    zones = found.get("zones")
+    if not isinstance(zones, list) or not all(isinstance(zone, str) for zone in cast(list[object], zones)):
+        raise BadBoot(f"{where}: zones is not a list of names")
+    return Dns(zones=tuple(cast(list[str], zones)), resolver=_of(str, found, "resolver", where))
+
+
 def _check_addresses(boot: Boot, where: str) -> None:
     try:
         floating = (boot.floating.public_address, boot.floating.private_address) if boot.floating else ()
         twins = (twin.private_address for twin in boot.twins)
-        for address in (boot.private_address, boot.public_address, *twins, *floating):
+        resolver = (boot.dns.resolver,) if boot.dns else ()
+        for address in (boot.private_address, boot.public_address, *twins, *floating, *resolver):
             IPv4Address(address)
         check_prefix6(boot.prefix6)
         inside = IPv4Address(boot.gateway_address) in IPv4Network(boot.tunnel_range)

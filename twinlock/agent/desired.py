@@ -256,12 +256,12 @@ def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) ->
     tenants = definition.tenants
     probe = f"{probe_address(definition.gateway_address)}/32"
     own = [(tenant, source) for tenant in tenants for source in tenant.sources if source.slot == slot]
-    storage = _collapsed(prefix for prefix in storage_prefixes if ":" not in prefix)
+    prefixes = tuple(prefix for prefix in storage_prefixes if ":" not in prefix)
     return Reach(
         storage_tenants=tuple(sorted([*(tenant.range for tenant in tenants if tenant.storage), probe])),
         # The storage is no part of the internet: as long as nobody knows where it is, the internet waits too.
-        internet_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.internet)) if storage else (),
-        storage=storage,
+        internet_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.internet)) if prefixes else (),
+        storage=_collapsed((*prefixes, *definition.storage_addresses)),
         services=tuple(entry for tenant in tenants for entry in _services(tenant)),
         networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),
         tenant_sources=tuple((tenant.range, source.first) for tenant, source in own),

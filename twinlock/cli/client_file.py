@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from twinlock.cli.client_names import PrivateNames
 from twinlock.cli.cloud import Environment
 from twinlock.cli.gateway_rotation import handed_out
 from twinlock.cli.private_key import PrivateKey
@@ -27,8 +28,10 @@ def client_file(
     *,
     full: bool = False,
     single: bool = False,
+    names: bool = False,
 ) -> ClientFile:
-    """`full`: for all of the device's traffic; `single`: with one peer. Raises Refused if the peer is revoked, expired
+    """`full`: for all of the device's traffic; `single`: with one peer; `names`: with the private ones, where the
+    gateways answer for any. Raises Refused if the peer is revoked, expired
     or may not have that, there is no address for one peer, a key is not its, or the gateways never booted."""
     registry = environment.registry
     definition = registry.definition()
@@ -55,7 +58,15 @@ def client_file(
         preshared=preshared,
         prefix6=definition.prefix6,
         single=f"{definition.floating_address}:{definition.port}" if single else None,
+        names=_names(definition, own) if names else None,
     )
+
+
+def _names(definition: Definition, own: Tenant) -> PrivateNames | None:
+    """Whoever does not reach the storage goes on finding it where everybody does."""
+    private = (definition.storage_zone,) if definition.storage_zone and own.storage else ()
+    zones = tuple(dict.fromkeys((*definition.zones, *private)))
+    return PrivateNames(server=definition.gateway_address, zones=zones) if zones else None
 
 
 def _check_full(peer: Peer, own: Tenant, tenant: Tenant) -> None:

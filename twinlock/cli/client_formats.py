@@ -10,6 +10,7 @@ import uuid
 
 import segno
 
+from twinlock.cli.client_names import keyfile_lines, networkd_lines
 from twinlock.cli.private_key import PrivateKey
 from twinlock.cli.wireguard_file import KEEPALIVE, ClientFile, Way
 
@@ -60,7 +61,7 @@ def network_manager(file: ClientFile, key: PrivateKey) -> str:
 def _keyfile_addresses(file: ClientFile) -> list[list[str]]:
     four, *six = file.addresses
     ipv6 = [f"address1={six[0]}", "method=manual"] if six else ["method=disabled"]
-    return [["[ipv4]", f"address1={four}", "method=manual"], ["[ipv6]", *ipv6]]
+    return [["[ipv4]", f"address1={four}", "method=manual", *keyfile_lines(file.names)], ["[ipv6]", *ipv6]]
 
 
 def _keyfile_preshared(file: ClientFile) -> list[str]:
@@ -93,7 +94,7 @@ def networkd(file: ClientFile, key: PrivateKey) -> dict[str, str]:
     ]
     network = [
         ["[Match]", f"Name={name}"],
-        ["[Network]", *(f"Address={one}" for one in file.addresses)],
+        ["[Network]", *(f"Address={one}" for one in file.addresses), *networkd_lines(file.names)],
         *(_NETWORKD_RULES if file.full else ()),
     ]
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import assert_never
@@ -27,15 +28,19 @@ def render(file: ClientFile, key: PrivateKey | None, form: Form) -> Mapping[str,
         return {"": wg_quick(file, key).encode()}
     match form:
         case Form.QR:
-            return {"": qr_terminal(wg_quick(file, key)).encode()}
+            return {"": qr_terminal(_for_an_app(file, key)).encode()}
         case Form.PNG:
-            return {"": qr_png(wg_quick(file, key))}
+            return {"": qr_png(_for_an_app(file, key))}
         case Form.NETWORK_MANAGER:
             return {"": network_manager(file, key).encode()}
         case Form.NETWORKD:
             return {name: text.encode() for name, text in networkd(file, key).items()}
         case _:
             assert_never(form)
+
+
+def _for_an_app(file: ClientFile, key: PrivateKey) -> str:
+    return wg_quick(replace(file, names=None), key)
 
 
 def write_all(rendered: Mapping[str, bytes], out: Path) -> list[Path]:

@@ -5,9 +5,11 @@ The order is the way of a packet: the first cause that is found explains what co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+
+from twinlock.cli.dns_question import NOBODY, REFUSED
 
 # WireGuard, "Timers": a session is not used for longer than 180 s; a way has a keepalive, so that one is always there.
 SESSION_SECONDS = 180
@@ -30,6 +32,8 @@ class Seen:
     ways: tuple[WaySeen, ...] = ()
     service_age: float | None = None  # of the service's last handshake
     allowed: tuple[str, ...] = ()  # CIDRs of the service
+    names_server: str = ""  # that this machine asks for the private zones' names, if it was told of any
+    names_said: Mapping[str, str] = field(default_factory=dict[str, str])  # zone -> what came of a question for it
     skew: float | None = None  # seconds that this machine's clock is ahead
     host: str = ""
     addresses: tuple[str, ...] = ()  # of the host, IPv4
@@ -47,7 +51,7 @@ def diagnose(seen: Seen) -> tuple[Finding, ...]:
     """Empty if all is well. A way that is down beside one that is up is told, and explains nothing else."""
     if not seen.is_up:
         return (Finding(cause="interface", text=f"there is no interface {seen.interface}: bring it up with wg-quick"),)
-    return (*_clock(seen), *_ways(seen), *_first(_handshake(seen), _path(seen)))
+    return (*_clock(seen), *_ways(seen), *_first(_handshake(seen), _names(seen), _path(seen)))
 
 
 def _clock(seen: Seen) -> Iterator[Finding]:
@@ -77,6 +81,20 @@ def _handshake(seen: Seen) -> Iterator[Finding]:
     if not _fresh(seen.service_age) and any(_fresh(way.handshake_age) for way in seen.ways):
         text = "the ways are up and nobody called: the peer is not approved, has expired or was revoked, or no gateway"
         yield Finding(cause="handshake", text=f"{text} serves; look at `twinlock peer show` and `twinlock status`")
+
+
+def _names(seen: Seen) -> Iterator[Finding]:
+    """Asked of the gateways themselves, whatever this machine's resolver has kept."""
+    if not _fresh(seen.service_age):
+        return
+    silent, refused = ([zone for zone, said in seen.names_said.items() if said == code] for code in (NOBODY, REFUSED))
+    if silent:
+        text = f"the gateways do not answer at {seen.names_server} for names of {', '.join(silent)}"
+        mend = "twinlock:tunnel.dns is gone or not rolled out (`twinlock status`), or a firewall here drops port 53"
+        yield Finding(cause="dns", text=f"{text}: {mend}")
+    if refused:
+        text = f"the gateways refuse names of {', '.join(refused)}, which are no zones of the environment any more"
+        yield Finding(cause="dns", text=f"{text}: write the file anew with `twinlock peer config`")
 
 
 def _path(seen: Seen) -> Iterator[Finding]:

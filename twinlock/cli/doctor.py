@@ -16,7 +16,9 @@ import typer
 
 from twinlock.cli import screen
 from twinlock.cli.diagnosis import Seen, WaySeen, diagnose
+from twinlock.cli.dns_question import ask
 from twinlock.cli.options import AsJson, chosen
+from twinlock.cli.resolved import told
 from twinlock.cli.tunnel import TunnelFailed, dump
 from twinlock.registry.errors import Refused
 
@@ -59,12 +61,15 @@ def look(interface: str, region: str) -> Seen:
     addresses = _addresses(host)
     service = next((row for row in rows if row[3] != "(none)"), None)
     connects, answers = _reach(host, addresses)
+    names = told(interface)
     return Seen(
         interface=interface,
         is_up=True,
         ways=tuple(WaySeen(endpoint=row[2], handshake_age=_age(row, now)) for row in rows if row[3] == "(none)"),
         service_age=None if service is None else _age(service, now),
         allowed=() if service is None else tuple(service[3].split(",")),
+        names_server="" if names is None else names.server,
+        names_said={} if names is None else {zone: ask(names.server, zone).code for zone in names.zones},
         # STS is not behind the tunnel: the time comes from outside.
         skew=_skew(f"sts.{region}.amazonaws.com"),
         host=host,

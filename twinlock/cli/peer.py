@@ -41,6 +41,7 @@ _FULL = (
     "private networks that its tenant does not reach (but the one that it is in), and all IPv6, are out of reach, and "
     "websites see the gateway's address"
 )
+_PHONE = "phones ask one server for all names, and gateways answer for private ones alone: these do not resolve there"
 _STYLE = {"pending": "yellow", "approved": "green", "revoked": "red", "expired": "dim"}
 
 
@@ -252,6 +253,9 @@ def config(
         bool, typer.Option("--full", help="For all of the device's traffic, where the tenant reaches the internet.")
     ] = False,
     single: Annotated[bool, typer.Option("--single", help="For clients that hold but one peer.")] = False,
+    no_dns: Annotated[
+        bool, typer.Option("--no-dns", help="Without private names, whose commands WireGuard's apps do not take.")
+    ] = False,
     environment: EnvironmentName = None,
     as_json: AsJson = False,
 ) -> None:
@@ -264,9 +268,11 @@ def config(
         raise typer.BadParameter("--format png needs --out: a picture is not for a terminal")
     preshared = None if preshared_key_file is None else read_preshared_key(preshared_key_file)
     opened = scope.open()
-    file = client_file(opened, tenant, name, key, preshared, full=full, single=single)
+    file = client_file(opened, tenant, name, key, preshared, full=full, single=single, names=not no_dns)
     if full:
         screen.show_warning(_FULL)
+    if file.names is not None and form in (Form.QR, Form.PNG):
+        screen.show_warning(f"{_PHONE} ({', '.join(file.names.zones)})")
     for each in aged_keys(tenant_of(opened.registry.definition(), tenant), [file.peer], int(time.time())):
         screen.show_warning(f"{name}'s key is {each.words(int(time.time()))}: twinlock peer rotate gives it a new one")
     rendered = render(file, key, form)
@@ -285,7 +291,8 @@ def _aged(opened: Environment, peer: Peer, text: str) -> tuple[str, ...]:
     """A file for all traffic is as it should be as long as the peer may have one."""
     own = narrow.narrowed(tenant_of(opened.registry.definition(), peer.tenant), peer.reach)
     full = own.internet and routes_all(text)
-    return aged(text, client_file(opened, peer.tenant, peer.name, None, full=full, single=is_single(text)))
+    today = client_file(opened, peer.tenant, peer.name, None, full=full, single=is_single(text), names=True)
+    return aged(text, today)
 
 
 def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequence[Path]) -> dict[str, screen.Json]:
@@ -300,6 +307,8 @@ def _file_facts(file: ClientFile, rendered: Mapping[str, bytes], written: Sequen
     }
     if file.single is not None:
         facts["endpoint"] = file.single
+    if file.names is not None:
+        facts["names"] = {"server": file.names.server, "zones": file.names.zones}
     if not written:
         return {**_facts(file.peer), **facts, "text": "".join(content.decode() for content in rendered.values())}
     return {**_facts(file.peer), **facts, "file": str(written[0]), "files": [str(path) for path in written]}

@@ -35,6 +35,7 @@ config:
     # port: 51820
     # mtu: 1420
     # client_ranges: [0.0.0.0/0]  # where clients may call from
+    # dns: {{zones: [corp.internal]}}  # private zones whose names the gateways answer for inside the tunnel
   twinlock:gateway:
     image: {image}  # Debian 13 arm64; `twinlock environment image --update` moves it
     # instance_type: t4g.small

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, collapse_addresses
 
+from twinlock.cli.client_names import PrivateNames, named_zones, wg_quick_lines
 from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.definition import Definition, Tenant
 from twinlock.registry.errors import Refused
@@ -41,6 +42,7 @@ class ClientFile:
     prefix6: str = ""  # of the peer's IPv6 address, if it has one
     preshared: PresharedKey | None = None
     single: str | None = None  # address:port of the one peer, for a client that can hold no more; it has no ways
+    names: PrivateNames | None = None  # that the gateway answers for, if the file is to have them
 
     @property
     def full(self) -> bool:
@@ -61,7 +63,8 @@ def allowed_networks(definition: Definition, tenant: Tenant, gateways: Iterable[
     prefixes = {prefix for record in gateways for prefix in record.storage_prefixes} if tenant.storage else set[str]()
     if tenant.storage and not prefixes:
         raise Refused("no gateway has told the storage's addresses yet: wait until `twinlock status` shows one ready")
-    wanted = (*prefixes, *tenant.cidrs, *(service.cidr for service in tenant.services))
+    private = definition.storage_addresses if tenant.storage else ()
+    wanted = (*prefixes, *private, *tenant.cidrs, *(service.cidr for service in tenant.services))
     networks = collapse_addresses(IPv4Network(cidr) for cidr in wanted)
     own = host_networks(definition.prefix6, definition.gateway_address)
     return (*own, *(str(network) for network in networks))
@@ -80,6 +83,7 @@ def wg_quick(file: ClientFile, private_key: PrivateKey | None) -> str:
         f"Address = {', '.join(file.addresses)}",
         f"MTU = {file.mtu}",
         key,
+        *wg_quick_lines(file.names),
     ]
     return _text(interface, *_peers(file))
 
@@ -131,8 +135,11 @@ def is_single(text: str) -> bool:
 
 
 def aged(text: str, file: ClientFile) -> tuple[str, ...]:
-    """What a wg-quick file says otherwise than one of today would; empty if nothing."""
+    """What a wg-quick file says otherwise than one of today would; empty if nothing. One without names may be so."""
     old, new = _said(text), _said(wg_quick(file, None))
+    if had := named_zones(text):
+        old |= {("zone", zone) for zone in had}
+        new |= {("zone", zone) for zone in named_zones(wg_quick(file, None))}
     lost = [f"lacks {field} {value}" for field, value in sorted(new - old)]
     return (*lost, *(f"still has {field} {value}" for field, value in sorted(old - new)))
 

@@ -11,6 +11,7 @@ it. Anything else (a restriction, another meaning) is a new VERSION, which an ol
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from ipaddress import IPv4Address, IPv4Network
@@ -20,8 +21,10 @@ from twinlock.registry.ipv6 import check_prefix6
 
 VERSION = 1
 # 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6; 3: Tenant.internet;
-# 4: Definition.floating_address
-MINOR = 4
+# 4: Definition.floating_address; 5: Definition.zones, .storage_zone, .storage_addresses
+MINOR = 5
+# A client's file names them to programs, one of which is a shell.
+_ZONE = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,9 @@ class Definition:
     key: str = ""  # ARN of the environment's key
     prefix6: str = ""  # an IPv6 /96: a peer's IPv6 address is this and its IPv4 address; empty: IPv4 alone
     floating_address: str = ""  # IPv4 that follows whoever serves, if the environment has one
+    zones: tuple[str, ...] = ()  # whose names the gateways answer for, at gateway_address
+    storage_zone: str = ""  # the same, for whoever reaches the storage: there it is at storage_addresses
+    storage_addresses: tuple[str, ...] = ()  # IPv4, private
 
 
 Part = type[Definition | Tenant | Service | Slot | Source]
@@ -141,7 +147,16 @@ def _definition(fields: dict[str, object]) -> Definition:
         key=_text(fields, "key") if "key" in fields else "",
         prefix6=_text(fields, "prefix6") if "prefix6" in fields else "",
         floating_address=_text(fields, "floating_address") if "floating_address" in fields else "",
+        zones=tuple(map(_zone, _texts(fields, "zones"))) if "zones" in fields else (),
+        storage_zone=_zone(_text(fields, "storage_zone")) if fields.get("storage_zone") else "",
+        storage_addresses=_texts(fields, "storage_addresses") if "storage_addresses" in fields else (),
     )
+
+
+def _zone(name: str) -> str:
+    if _ZONE.fullmatch(name) is None:
+        raise DefinitionError(f"{name!r} is no name of a zone")
+    return name
 
 
 def _tenant(value: object) -> Tenant:
@@ -204,6 +219,8 @@ def _check_addresses(definition: Definition) -> None:
             raise DefinitionError(f"gateway_address {definition.gateway_address} is not inside {tunnel}")
         if definition.floating_address:
             IPv4Address(definition.floating_address)
+        for address in definition.storage_addresses:
+            IPv4Address(address)
         for slot in definition.slots:
             for address in (slot.public_address, slot.private_address):
                 IPv4Address(address)
