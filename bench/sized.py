@@ -34,7 +34,7 @@ from userdata.render import render_firewall
 
 CHANGES, PLAIN = 20, "plain"
 _RANGE, _FIRST = "10.64.0.0/10", IPv4Address("10.65.0.1")
-_BOOT = GatewayBoot(
+BOOT = GatewayBoot(
     environment="bench", cloud="aws", region="eu-west-1", slot="a", zone="eu-west-1a", private_address="10.0.1.10",
     public_address="203.0.113.10", twins=(Twin(slot="b", private_address="10.0.2.10"),), tunnel_range=_RANGE,
     gateway_address="10.64.0.1", port=51820, mtu=1420, registry_table="bench", service_secret="s", way_secret="w",  # noqa: S106  (names)
@@ -90,7 +90,7 @@ def _peer(number: int) -> Peer:
     )  # fmt: skip
 
 
-def _interfaces() -> None:
+def interfaces() -> None:
     """As `wg-quick` leaves them, with keys and no peers."""
     for name in (SIDES[SERVICE][0], SIDES[SERVICE][1], SIDES[WAY][0], SIDES[WAY][1], PLAIN):
         subprocess.run(["wireguard-go", name], check=True, capture_output=True)
@@ -110,8 +110,8 @@ def _resident_mib() -> float:
 
 
 def measure(count: int) -> dict[str, object]:
-    _interfaces()
-    run(("nft", "-f", "-"), render_firewall(_BOOT))
+    interfaces()
+    run(("nft", "-f", "-"), render_firewall(BOOT))
     registry, box, names = HeldRegistry(count), Box(SidedWg(), Nft(), Conntrack()), Names()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -131,6 +131,7 @@ def measure(count: int) -> dict[str, object]:
         box.reconcile(want)
         cold = time.perf_counter() - began
         file.save(state)
+        names.learn(state)
         changes: list[float] = []
         for number in range(count, count + CHANGES):
             for change in (lambda n=number: registry.let_in(_peer(n)), lambda n=number: registry.revoke(f"peer-{n}")):

@@ -1,4 +1,4 @@
-"""A gateway with 100, 1,000, 10,000 and 60,000 peers: one change, a cold start beside `wg setconf`, and memory."""
+"""A gateway with 100, 1,000, 10,000 and 60,000 peers: a change, a cold start beside `wg setconf`, memory, and rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _INSIDE = 'mount -t tmpfs none /run && exec "$@"'
 
 
 def measure() -> list[Figure]:
-    found = {size: _sized(size) for size in SIZES}
+    found = {size: cast(Mapping[str, object], _alone("bench.sized", size)) for size in SIZES}
+    resting = {size: cast(float, _alone("bench.resting", size)) for size in SIZES}
     few, many = found[SIZES[0]], found[SIZES[-1]]
     changes = {size: cast(list[float], one["changes"]) for size, one in found.items()}
     memory = {size: cast(float, one["resident_mib"]) for size, one in found.items()}
@@ -41,14 +42,19 @@ def measure() -> list[Figure]:
             compare="difference", bound=256, better="below",
             note=", ".join(f"{size:,}: {mib:.0f} MiB" for size, mib in memory.items()),
         ),
+        Figure(
+            name="size_rest", what=f"the agent's share of a processor at rest, {SIZES[-1]:,} peers", unit="%",
+            ours=(resting[SIZES[-1]],), other=(0.0,), compare="difference", bound=20, better="below",
+            note=", ".join(f"{size:,}: {share:.1f} %" for size, share in resting.items()),
+        ),
     ]  # fmt: skip
 
 
-def _sized(count: int) -> Mapping[str, object]:
+def _alone(module: str, count: int) -> object:
     done = subprocess.run(
-        [*_ALONE, "sh", "-c", _INSIDE, "sh", PYTHON, "-m", "bench.sized", str(count)],
+        [*_ALONE, "sh", "-c", _INSIDE, "sh", PYTHON, "-m", module, str(count)],
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(f"{count} peers: {done.stderr[-800:]}")
+        raise RuntimeError(f"{module}, {count} peers: {done.stderr[-800:]}")
     return json.loads(done.stdout)

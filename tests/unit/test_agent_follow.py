@@ -18,7 +18,7 @@ _steps = st.lists(
     st.tuples(
         st.sampled_from(["ann", "bob", "eve"]),
         st.sets(st.tuples(st.sampled_from(KEYS), st.integers(1, 3)), max_size=2),
-        st.booleans(),
+        st.sampled_from([True, True, False, None]),
     ),
     max_size=12,
 )
@@ -60,7 +60,10 @@ def test_whatever_names_change_the_peers_are_those_of_a_full_read(most, steps):
         last = read_in_full(registry, None)
         for name, held, looked in steps:
             registry.change(name, held)
-            if looked:
+            if looked is None:
+                last = read_in_full(registry, last)
+                names.learn(last)
+            elif looked:
                 last = follow(registry, last, names)
                 assert last == read_in_full(registry, None)
         assert follow(registry, last, names) == read_in_full(registry, last) == read_in_full(registry, None)

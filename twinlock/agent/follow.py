@@ -27,6 +27,11 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[str, tuple[Mapping[str, Peer], dict[str, tuple[str, ...]]]] = {}
 
+    def learn(self, state: LastState) -> None:
+        """All of them: the first change does not wait for that."""
+        for tenant, peers in state.peers.items():
+            self.keys(tenant, peers, ())
+
     def keys(self, tenant: str, peers: Mapping[str, Peer], names: Iterable[str]) -> list[str]:
         was, found = self._known.get(tenant, ({}, {}))
         for key in differences(was, peers):

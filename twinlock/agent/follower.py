@@ -80,6 +80,7 @@ class Follower:
         registry, state = self._out.registry, self._shared.state
         if state is None or self._pace.is_due("full", _FULL_SECONDS) or self._definition_changed(state):
             self._shared.state = read_in_full(registry, state)
+            self._names.learn(self._shared.state)
             self._pace.done("full")
             self._pace.done("definition")
         else:
