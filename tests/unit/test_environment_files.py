@@ -116,3 +116,12 @@ def test_a_deployers_policies_are_written_from_the_file_alone_where_nothing_can_
     assert {file.name for file in (tmp_path / "written").iterdir()} == {
         f"twinlock-prod-{part}.json" for part in ("network", "data", "roles", "boundary")
     }
+
+
+@pytest.mark.parametrize("verb", ["destroy", "recover"])
+def test_where_nobody_can_be_asked_the_flag_that_says_so_is_named(tmp_path: Path, monkeypatch, verb: str):
+    (tmp_path / "pulumi").write_text("#!/bin/sh\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = run("-e", "prod", "environment", verb, "--file", ROOT / "Pulumi.prod.yaml")
+    assert (done.exit_code, "--yes" in done.stderr, done.stdout) == (2, True, "")

@@ -9,7 +9,7 @@ import typer
 
 from twinlock.change import Left
 from twinlock.cli import screen
-from twinlock.cli.options import AsJson, EnvironmentName, chosen
+from twinlock.cli.options import AsJson, EnvironmentName, check_somebody_answers, chosen
 from twinlock.cli.preview import StackFileOption, facts, opened
 from twinlock.registry.errors import RegistryError
 
@@ -27,8 +27,10 @@ def destroy(
     with opened(file or Path(f"Pulumi.{name}.yaml"), name) as (automation, wanted):
         from twinlock.automation import AutomationError
 
-        if not yes and typer.prompt(f"Type {name} to delete it; nobody can use its gateways then") != name:
-            raise typer.Abort
+        if not yes:
+            check_somebody_answers(scope)
+            if typer.prompt(f"Type {name} to delete it; nobody can use its gateways then") != name:
+                raise typer.Abort
         try:
             found = automation.destroy(wanted)
         except AutomationError as exc:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from twinlock.cli import screen
-from twinlock.cli.options import AsJson, EnvironmentName, chosen
+from twinlock.cli.options import AsJson, EnvironmentName, check_somebody_answers, chosen
 from twinlock.cli.preview import StackFileOption, facts, opened, show
 from twinlock.registry.errors import RegistryError
 
@@ -27,6 +27,7 @@ def recover(
         from twinlock.automation import AutomationError
 
         if not yes:
+            check_somebody_answers(scope)
             typer.confirm(f"Takes the lock of {name} away. Is nobody deploying it any more?", abort=True)
         try:
             found = automation.recover(wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -49,6 +50,12 @@ def chosen(ctx: typer.Context, environment: str | None, as_json: bool) -> Chosen
     if isinstance(before, Chosen):
         return Chosen(before.environment if environment is None else environment, as_json or before.json)
     return Chosen(environment, as_json)
+
+
+def check_somebody_answers(scope: Chosen) -> None:
+    """Before a question. Raises typer.BadParameter for programs, and where there is no terminal."""
+    if scope.json or not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: pass --yes")
 
 
 def duration(text: str) -> int:
