@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from lab import calls, clients
@@ -150,6 +151,22 @@ def test_peers_find_private_names_at_the_gateway_and_are_refused_all_others(lab,
     assert asked(ada, PUBLIC_RESOLVER, PRIVATE_NAME) == "no such name", "what is private stays so"
     assert found(ada, PRIVATE_NAME) == ITS_ADDRESS
     assert found(ada, PUBLIC_NAME) == SERVICE_ADDRESSES["dynamodb"], "who is refused asks the next"
+
+
+@pytest.mark.long
+def test_names_are_answered_by_whoever_serves_after_a_switch(lab, ada: Client) -> None:
+    serving = next(row["slot"] for row in lab.twinlock("gateway", "list")["gateways"] if row["serving"])
+    twin = "b" if serving == "a" else "a"
+    lab.twinlock("gateway", "switch", "--to", twin)
+    within(10, lambda: asked(ada, FORWARDER, PRIVATE_NAME, "udp", "1") == f"ok {ITS_ADDRESS}", "the twin answers")
+    lab.on_gateway(serving, "systemctl", "stop", "twinlock-dns")
+    try:
+        assert asked(ada, FORWARDER, PRIVATE_NAME) == f"ok {ITS_ADDRESS}", "it is the twin who answers"
+        lab.on_gateway(twin, "systemctl", "stop", "twinlock-dns")
+        assert asked(ada, FORWARDER, PRIVATE_NAME, "udp", "1") == NOBODY
+    finally:
+        for slot in (serving, twin):
+            lab.on_gateway(slot, "systemctl", "start", "twinlock-dns")
 
 
 def test_no_gateway_answers_for_names_outside_of_the_tunnel(lab, ada: Client) -> None:
