@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 
 from components import ipv6
@@ -63,10 +63,13 @@ def across(parts: Parts) -> Iterator[Problem]:
         yield from _apart(
             ("twinlock:network.cidr", network.cidr), ("twinlock:tunnel.range", tunnel.range), "choose another network"
         )
+        yield from ipv6.check_network(network, ipv6.prefix6(parts.environment or "", tunnel))
     if storage is not None:
         yield from _buckets(storage, parts.environment)
     if tenants is not None:
         yield from _tenants(tenants)
+        if tunnel is not None and network is not None:
+            yield from _by_ipv6(tenants, network, ipv6.prefix6(parts.environment or "", tunnel))
         if tunnel is not None:
             yield from _tenants_in_tunnel(tenants, tunnel.range)
             yield from _full_tunnels(tenants, tunnel)
@@ -127,7 +130,7 @@ def _zones_of_names(tunnel: Tunnel, network: Network | None) -> Iterator[Problem
             yield _problem(f"{key}[{index}]", zone, rule, "name the private zone itself, such as corp.internal")
 
 
-def _apart(one: tuple[str, IPv4Network], other: tuple[str, IPv4Network], mend: str) -> Iterator[Problem]:
+def _apart(one: tuple[str, IPv4Network], other: tuple[str, IPv4Network | IPv6Network], mend: str) -> Iterator[Problem]:
     if one[1].overlaps(other[1]):
         yield _problem(other[0], other[1], f"overlaps {one[0]} ({one[1]})", mend)
 
@@ -213,7 +216,14 @@ def _full_tunnels(tenants: Mapping[str, Tenant], tunnel: Tunnel) -> Iterator[Pro
             yield _problem(f"twinlock:tenants.{name}.internet", "true", rule, "set twinlock:tunnel.ipv6 to true")
 
 
-def _reached(name: str, tenant: Tenant) -> Iterator[tuple[str, IPv4Network]]:
+def _by_ipv6(tenants: Mapping[str, Tenant], network: Network, used: IPv6Network | None) -> Iterator[Problem]:
+    for name, tenant in tenants.items():
+        for place, cidr in _reached(name, tenant):
+            if isinstance(cidr, IPv6Network):
+                yield from ipv6.check_destination(place, cidr, network.ipv6, used)
+
+
+def _reached(name: str, tenant: Tenant) -> Iterator[tuple[str, IPv4Network | IPv6Network]]:
     for index, service in enumerate(tenant.services):
         yield f"twinlock:tenants.{name}.services[{index}].cidr", service.cidr
     for index, cidr in enumerate(tenant.cidrs):

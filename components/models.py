@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints
 
 NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 # A key's beginning up to a slash: no wildcard, and nothing that a policy's variables begin with.
@@ -43,6 +43,14 @@ class Network(Model):
     )
     cidr: IPv4Network = Field(
         default=IPv4Network("10.20.0.0/16"), description="a private network of /16 to /24, such as 10.20.0.0/16"
+    )
+    ipv6: bool = Field(
+        default=False, description="true or false: the network has IPv6 beside IPv4, and tenants may reach it by that"
+    )
+    cidr6: IPv6Network | None = Field(
+        default=None,
+        description="with vpc_id, a free IPv6 part of that VPC of /56 to /60, such as 2001:db8:1234:5600::/60; "
+        "the VPC that the program makes gets one from the cloud",
     )
     zones: tuple[ZoneText, ...] = Field(
         max_length=8, description="two or more zones of the region, such as [eu-west-1a, eu-west-1b]; one slot each"
@@ -158,8 +166,8 @@ class Service(Model):
     """A destination of a tenant's peers."""
 
     name: Label = Field(description="a short name, and not storage")
-    cidr: IPv4Network = Field(
-        description="an IPv4 address or network (the gateways' network has no IPv6), such as 10.20.128.5/32"
+    cidr: IPvAnyNetwork = Field(
+        description="an address or network, such as 10.20.128.5/32 (an IPv6 one where network.ipv6 is true)"
     )
     port: int = Field(ge=1, le=65535, description="a port, 1 to 65535")
     protocol: Literal["tcp", "udp"] = Field(default="tcp", description="tcp or udp")
@@ -183,8 +191,8 @@ class Tenant(Model):
         default=None, pattern=r"^[1-9][0-9]{0,3}d$", description="days, such as 90d: older keys are due for rotation"
     )
     services: tuple[Service, ...] = Field(default=(), description="a list of {name, cidr, port, protocol}")
-    cidrs: tuple[IPv4Network, ...] = Field(
-        default=(), description="IPv4 networks reachable at any port (the gateways' network has no IPv6)"
+    cidrs: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="networks reachable at any port (IPv6 ones where network.ipv6 is true)"
     )
     principals: tuple[Arn, ...] = Field(
         default=(), max_length=50, description="ARNs of roles or users that the buckets' policies admit"

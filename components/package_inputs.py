@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, Union, cast,
 
 import pulumi
 from pulumi import InputPropertiesError
-from pydantic import BaseModel
+from pydantic import BaseModel, IPvAnyNetwork
 from pydantic.fields import FieldInfo
 
 from components.errors import Problem, SettingsError
@@ -100,7 +100,7 @@ def _type(kind: Any) -> Any:
         return list[_type(parts[0])]
     if origin is dict:
         return dict[str, _type(parts[1])]
-    if origin is Literal or kind in (IPv4Network, IPv6Network):
+    if origin is Literal or kind in (IPv4Network, IPv6Network, IPvAnyNetwork):
         return str
     if issubclass(kind, BaseModel):
         return arguments(kind)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from string import ascii_lowercase
 from typing import Literal
 
@@ -32,6 +32,7 @@ class SlotPlan:
     """A place for a gateway that outlives gateways. Addresses and networks as text."""
 
     name: str  # "a", "b", …
+    number: int  # from 0; of its public subnet by IPv6, where there is any, and with PRIVATE_HALF of the private one
     zone: str
     public_subnet: str
     private_subnet: str
@@ -50,7 +51,7 @@ class FilterRule:
     direction: Literal["in", "out"]
     protocol: Literal["tcp", "udp", "any"]
     ports: tuple[int, int] | None  # first and last, None for all
-    other: str | Literal["gateways", "storage", "registry", "endpoints"]
+    other: str | Literal["gateways", "storage", "registry", "endpoints"]  # a network of either family
     description: str
 
 
@@ -155,6 +156,7 @@ def _slots(settings: Settings) -> Iterator[SlotPlan]:
         public, private = subnets[index], subnets[PRIVATE_HALF + index]
         yield SlotPlan(
             name=ascii_lowercase[index],
+            number=index,
             zone=zone,
             public_subnet=str(public),
             private_subnet=str(private),
@@ -196,10 +198,10 @@ def _destinations(settings: Settings) -> Iterator[FilterRule]:
         # A group can't say "but not there": what is private, nftables on the box keeps back.
         yield _rule("internet-out", "out", "any", None, ANYWHERE, "internet of a tenant")
     services = {(item.cidr, item.port, item.protocol): item for tenant in tenants for item in tenant.services}
-    for _, item in sorted(services.items(), key=lambda entry: entry[0]):
+    for _, item in sorted(services.items(), key=lambda entry: (_order(entry[1].cidr), entry[0][1:])):
         name = f"service-out-{_label(item.cidr)}-{item.protocol}-{item.port}"
         yield _rule(name, "out", item.protocol, (item.port, item.port), str(item.cidr), "service of a tenant")
-    for cidr in sorted({cidr for tenant in tenants for cidr in tenant.cidrs}):
+    for cidr in sorted({cidr for tenant in tenants for cidr in tenant.cidrs}, key=_order):
         yield _rule(f"network-out-{_label(cidr)}", "out", "any", None, str(cidr), "network of a tenant")
 
 
@@ -216,5 +218,10 @@ def _rule(
     )
 
 
-def _label(network: IPv4Network) -> str:
-    return str(network).replace("/", "-")
+def _order(network: IPv4Network | IPv6Network) -> tuple[int, int, int]:
+    """IPv4 first; the two can't be compared."""
+    return network.version, int(network.network_address), network.prefixlen
+
+
+def _label(network: IPv4Network | IPv6Network) -> str:
+    return str(network).replace("/", "-").replace(":", "-")

@@ -32,6 +32,7 @@ class Interface:
     public: tuple[tuple[str, str], ...]  # (private, public) pairs, translated one to one at the network's edge
     address_check: bool  # drops what is neither from nor to its own addresses
     rules: tuple[Rule, ...]
+    addresses6: tuple[str, ...] = ()  # private IPv6: between interfaces of the network, and no further
 
 
 @dataclass(frozen=True, kw_only=True)

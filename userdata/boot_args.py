@@ -15,6 +15,7 @@ class Twin:
 
     slot: str
     private_address: str  # IPv4
+    private_address6: str = ""  # IPv6 beside it, where the network has that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +63,4 @@ class GatewayBoot:
     stock_image: bool  # True: install the packages at boot; False: they are baked in
     floating: Floating | None = None
     dns: Dns | None = None
+    private_address6: str = ""  # IPv6 of the slot's interface: what peers reach by IPv6 they reach from it

@@ -38,10 +38,11 @@ _EARLY = (
 )  # fmt: skip
 _BAKED = f"package_update: false\ncloud_init_modules: {json.dumps(_EARLY)}"
 _FIRST_BOOT = "runcmd:\n  - [/usr/local/lib/twinlock/first-boot]"
+# A kernel that forwards hears routers no more, unless it is told to.
+_FORWARDING6 = "net.ipv6.conf.all.forwarding = 1\n-net.ipv6.conf.*.accept_ra = 2"
 _MIRROR = 'meta skuid { 0, "_apt" } tcp dport 80 accept'
 _PLAIN = MappingProxyType(
     {
-        "sysctl": "sysctl.conf",
         "fetch_agent": "fetch-agent.py",
         "start_gateway": "start-gateway.sh",
         "first_boot": "first-boot.sh",
@@ -85,6 +86,7 @@ def render_firewall(boot: GatewayBoot) -> str:
     floating = boot.floating
     never = {*NEVER, boot.tunnel_range, boot.private_address, boot.public_address, *twins}
     never |= {floating.public_address, floating.private_address} if floating else set[str]()
+    own6 = {boot.private_address6, *(twin.private_address6 for twin in boot.twins)} - {""}
     service, way = boot.port + 1, boot.port + 2
     text = (
         _templates()
@@ -104,7 +106,7 @@ def render_firewall(boot: GatewayBoot) -> str:
             twins=", ".join(twins or (boot.private_address,)),
             never4=", ".join(str(network) for network in sorted(ip_network(cidr) for cidr in never)),
             private4=", ".join(PRIVATE),
-            never6=", ".join(filter(None, (PAIR_RANGE, boot.prefix6))),
+            never6=", ".join((*filter(None, (PAIR_RANGE, boot.prefix6)), *sorted(own6))),
             echo6=_echo6(boot),
             names=_names(boot),
             mirror=_MIRROR if boot.stock_image else "# closed: the packages are in the image",
@@ -130,7 +132,7 @@ def _render_floating(boot: GatewayBoot, floating: Floating) -> str:
 
 
 def _echo6(boot: GatewayBoot) -> str:
-    """All that a peer reaches by IPv6 is the gateway's answer: the network behind it has none."""
+    """All that a peer reaches of the gateway itself by IPv6."""
     if not boot.prefix6:
         return "# no IPv6 inside the tunnel"
     own = ip_network(boot.prefix6)[int(ip_address(boot.gateway_address))]
@@ -149,6 +151,12 @@ def render_dns(boot: GatewayBoot, dns: Dns) -> str:
     """dnsmasq's file: what it answers, and that there is nobody whom it asks for anything else."""
     servers = "\n".join(f"server=/{zone}/{dns.resolver}" for zone in dns.zones)
     return _templates().get_template("files/dns.conf.j2").render(gateway_address=boot.gateway_address, servers=servers)
+
+
+def render_sysctl(boot: GatewayBoot) -> str:
+    """The kernel's settings. It forwards IPv6 where there is something to forward to, and nowhere else."""
+    forwarding6 = _FORWARDING6 if boot.private_address6 else "# It forwards no IPv6: its network has none."
+    return _templates().get_template("files/sysctl.conf.j2").render(forwarding6=forwarding6)
 
 
 def render_vrrp(boot: GatewayBoot) -> str:
@@ -224,6 +232,7 @@ def render(boot: GatewayBoot) -> str:
             first_start=_first_start(boot),
             boot_json=boot_json(boot),
             firewall=render_firewall(boot),
+            sysctl=render_sysctl(boot).rstrip("\n"),
             vrrp=render_vrrp(boot).rstrip("\n"),
             probe_net_unit=render_probe_net(boot).rstrip("\n"),
             **{name: text(file).read_text().rstrip("\n") for name, file in _PLAIN.items()},

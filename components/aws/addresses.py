@@ -20,6 +20,7 @@ class AddressesArgs:
     slot: SlotPlan
     subnet_id: pulumi.Input[str]
     group_id: pulumi.Input[str]
+    private_address6: pulumi.Input[str] | None  # None: the network has no IPv6
     after: tuple[pulumi.Resource, ...] = ()  # what goes when the interface is gone
 
 
@@ -50,6 +51,7 @@ class Addresses(ComponentResource):
             subnet_id=self._args.subnet_id,
             private_ips=[slot.private_address, *([slot.floating_address] if slot.floating_address else [])],
             ipv4_prefixes=list(slot.source_prefixes) or None,
+            ipv6_addresses=None if self._args.private_address6 is None else [self._args.private_address6],
             security_groups=[self._args.group_id],
             # It forwards packets that are not its own.
             source_dest_check=False,

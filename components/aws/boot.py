@@ -41,9 +41,11 @@ def user_data(
     storage_prefix_list: pulumi.Output[str],
     agent_bucket: pulumi.Output[str],
     floating: pulumi.Output[list[str]] | None,
+    addresses6: pulumi.Output[dict[str, str]],
 ) -> pulumi.Output[str]:
-    """The slot's cloud-init document, base64. `floating`: public address, allocation and the slot's interface."""
-    known = pulumi.Output.all(public_address, storage_prefix_list, agent_bucket, floating)
+    """The slot's cloud-init document, base64. `floating`: public address, allocation and the slot's interface.
+    `addresses6`: all gateways' by slot, none where the network has no IPv6."""
+    known = pulumi.Output.all(public_address, storage_prefix_list, agent_bucket, floating, addresses6)
     return known.apply(lambda found: render_base64(gateway_boot(settings, plan, slot, agent, *found)))
 
 
@@ -57,6 +59,7 @@ def check_size(settings: Settings, plan: Plan) -> None:
             "pl-0123456789abcdef0",
             bucket_name(settings.environment, "agent", "01234567"),
             floating if settings.gateway.floating else None,
+            {each.name: "2001:db8:1234:5678::a" for each in plan.slots} if settings.network.ipv6 else {},
         )
         try:
             render_base64(gateway_boot(settings, plan, slot, widest, *known))
@@ -75,6 +78,7 @@ def gateway_boot(
     storage_prefix_list: str,
     agent_bucket: str,
     floating: Sequence[str] | None,
+    addresses6: Mapping[str, str],
 ) -> GatewayBoot:
     return GatewayBoot(
         environment=settings.environment,
@@ -85,7 +89,13 @@ def gateway_boot(
         private_address=slot.private_address,
         public_address=public_address,
         twins=tuple(
-            Twin(slot=other.name, private_address=other.private_address) for other in plan.slots if other != slot
+            Twin(
+                slot=other.name,
+                private_address=other.private_address,
+                private_address6=addresses6.get(other.name, ""),
+            )
+            for other in plan.slots
+            if other != slot
         ),
         tunnel_range=str(settings.tunnel.range),
         gateway_address=plan.gateway_address,
@@ -102,6 +112,7 @@ def gateway_boot(
         stock_image=settings.gateway.stock_image,
         floating=None if floating is None else _floating(slot, *floating),
         dns=Dns(zones=plan.all_zones, resolver=RESOLVER) if plan.all_zones else None,
+        private_address6=addresses6.get(slot.name, ""),
     )
 
 
@@ -158,11 +169,10 @@ def _tenant(name: str, tenant: TenantSettings, plan: Plan) -> Tenant:
         approval=tenant.approval,
         approvers=tenant.approvers,
         storage=tenant.storage,
-        services=tuple(
-            Service(name=item.name, cidr=str(item.cidr), port=item.port, protocol=item.protocol)
-            for item in tenant.services
-        ),
-        cidrs=tuple(str(cidr) for cidr in tenant.cidrs),
+        services=_services(tenant, 4),
+        cidrs=tuple(str(cidr) for cidr in tenant.cidrs if cidr.version == 4),
+        services6=_services(tenant, 6),
+        cidrs6=tuple(str(cidr) for cidr in tenant.cidrs if cidr.version == 6),
         sources=tuple(
             Source(slot=slot.name, first=slot.sources[name].first, count=slot.sources[name].count)
             for slot in plan.slots
@@ -171,4 +181,12 @@ def _tenant(name: str, tenant: TenantSettings, plan: Plan) -> Tenant:
         internet=tenant.internet,
         preshared_keys=tenant.preshared_keys,
         max_key_age=None if tenant.max_key_age is None else int(tenant.max_key_age.removesuffix("d")) * 86_400,
+    )
+
+
+def _services(tenant: TenantSettings, version: int) -> tuple[Service, ...]:
+    return tuple(
+        Service(name=item.name, cidr=str(item.cidr), port=item.port, protocol=item.protocol)
+        for item in tenant.services
+        if item.cidr.version == version
     )

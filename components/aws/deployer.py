@@ -58,6 +58,11 @@ _EC2_MADE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("CreateLaunchTemplateVersion", "ModifyLaunchTemplate", "DeleteLaunchTemplate"),
     ),
 }
+# Where the network has IPv6: it comes to what is there already, and goes from it.
+_EC2_BY_IPV6 = (
+    "AssociateVpcCidrBlock", "DisassociateVpcCidrBlock", "AssociateSubnetCidrBlock", "DisassociateSubnetCidrBlock",
+    "AssignIpv6Addresses", "UnassignIpv6Addresses",
+)  # fmt: skip
 _EC2_READ = (
     "Addresses", "AddressesAttribute", "AvailabilityZones", "Images", "InstanceTypeOfferings", "InternetGateways",
     "LaunchTemplates", "LaunchTemplateVersions", "ManagedPrefixLists", "NetworkAcls", "NetworkInterfaces",
@@ -154,7 +159,8 @@ def _may(
 def _network(place: Place) -> list[Statement]:
     made = {kind: place.arn("ec2", f"{kind}/*") for kind in _EC2_MADE}
     creates = [create for create, _ in _EC2_MADE.values()]
-    changes = sorted({change for _, several in _EC2_MADE.values() for change in several} | set(creates))
+    changes = {change for _, several in _EC2_MADE.values() for change in several} | set(creates)
+    changes = sorted(changes | set(_EC2_BY_IPV6 if place.settings.network.ipv6 else ()))
     statements = [
         _may("See", "ec2", [f"Describe{each}" for each in _EC2_READ] + ["GetManagedPrefixListEntries"], ["*"]),
         _may("Make", "ec2", creates, [*made.values()], place.asked),

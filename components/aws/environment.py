@@ -74,6 +74,8 @@ class Environment(ComponentResource):
         args = NetworkArgs(
             environment=self._settings.environment,
             cidr=str(self._settings.network.cidr),
+            ipv6=self._settings.network.ipv6,
+            cidr6=None if self._settings.network.cidr6 is None else str(self._settings.network.cidr6),
             slots=self._plan.slots,
             existing=self._existing.network,
         )
@@ -204,6 +206,7 @@ class Environment(ComponentResource):
             slot=slot,
             subnet_id=self.network.public_subnets[slot.name],
             group_id=self.firewall.group_id,
+            private_address6=self.network.gateways6.get(slot.name),
             # While an interface holds it, it can't be released: it goes after them.
             after=(self.floating.address,) if self.floating is not None else (),
         )
@@ -288,7 +291,13 @@ class Environment(ComponentResource):
             storage_prefix_list=self.endpoints.storage.prefix_list_id,
             agent_bucket=self._bucket_names["agent"],
             floating=self._floating_facts(slot),
+            addresses6=self._addresses6(),
         )
+
+    def _addresses6(self) -> pulumi.Output[dict[str, str]]:
+        """Of all gateways, by slot; none where the network has no IPv6."""
+        found = self.network.gateways6
+        return pulumi.Output.all(**found) if found else pulumi.Output.from_input(dict[str, str]())
 
     def _floating_facts(self, slot: SlotPlan) -> pulumi.Output[list[str]] | None:
         """Public address, allocation, and the interface that it is to lead to."""
@@ -309,6 +318,7 @@ class Environment(ComponentResource):
             "discovery": self.registry.discovery.name,
             "policies": self.people.policies,
             **self._floating_endpoint(),
+            **({} if self.network.block6 is None else {"network6": self.network.block6}),
         }
 
     def _floating_endpoint(self) -> dict[str, pulumi.Input[object]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar, cast
 
 from pulumi_aws.ec2._inputs import GetInternetGatewayFilterArgs, GetSubnetsFilterArgs
@@ -85,6 +85,8 @@ def _fits(settings: Settings, vpc: GetVpcResult) -> Iterator[Problem]:
         yield Problem(
             key="twinlock:network.cidr", value=str(cidr), rule=rule, mend="name a free part of it, /16 to /24"
         )
+    if settings.network.cidr6 is not None:
+        yield from _fits6(settings.network.cidr6, vpc)
     for block in blocks:
         if block.overlaps(tunnel):
             rule = f"overlaps {vpc.id} ({block})"
@@ -94,13 +96,25 @@ def _fits(settings: Settings, vpc: GetVpcResult) -> Iterator[Problem]:
         yield Problem(key=key, value=vpc.id, rule="has its DNS switched off", mend=mend)
 
 
+def _fits6(cidr6: IPv6Network, vpc: GetVpcResult) -> Iterator[Problem]:
+    blocks = [IPv6Network(each.ipv6_cidr_block) for each in vpc.ipv6_cidr_block_associations]
+    if not any(cidr6.subnet_of(block) for block in blocks):
+        rule = f"is no part of {vpc.id} ({', '.join(map(str, blocks)) or 'which has no IPv6'})"
+        yield Problem(key="twinlock:network.cidr6", value=str(cidr6), rule=rule, mend="name a free part, /56 to /60")
+
+
 def _free(settings: Settings, vpc_id: str) -> Iterator[Problem]:
     """The range is the environment's alone: a new zone's subnet must find its place free, too."""
     cidr, own = settings.network.cidr, settings.environment
     for name in get_subnets(filters=[GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id])]).ids:
         subnet = get_subnet(id=name)
-        taken = subnet.cidr_block and IPv4Network(subnet.cidr_block).overlaps(cidr)
-        if taken and subnet.tags.get("twinlock:environment") != own:
+        if subnet.tags.get("twinlock:environment") == own:
+            continue
+        cidr6, taken6 = settings.network.cidr6, subnet.ipv6_cidr_block
+        if cidr6 is not None and taken6 and IPv6Network(taken6).overlaps(cidr6):
+            rule, mend = f"holds {name} ({taken6}) already", "name a part that is free"
+            yield Problem(key="twinlock:network.cidr6", value=str(cidr6), rule=rule, mend=mend)
+        if subnet.cidr_block and IPv4Network(subnet.cidr_block).overlaps(cidr):
             rule, mend = f"holds {name} ({subnet.cidr_block}) already", "name a part that is free"
             yield Problem(key="twinlock:network.cidr", value=str(cidr), rule=rule, mend=mend)
 

@@ -16,6 +16,7 @@ Protocol = Literal["tcp", "udp", "icmp", "any"]
 # IANA's numbers beside the names that the API takes.
 PROTOCOLS: Mapping[str, Protocol] = {
     "tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "icmp": "icmp", "1": "icmp", "-1": "any", "all": "any",
+    "icmpv6": "icmp", "58": "icmp",
 }  # fmt: skip
 ENDPOINT_SERVICES: Mapping[str, Literal["s3", "dynamodb"]] = {"s3": "s3", "dynamodb": "dynamodb"}
 
@@ -184,6 +185,10 @@ def _routes(seen: Described, table: Document, network: str, cidrs: tuple[str, ..
 
 
 def _destinations(seen: Described, route: Document) -> tuple[str, ...]:
+    if text(route, "DestinationIpv6CidrBlock"):
+        raise UnrealisableError(
+            f"route {dict(route)} leads out by IPv6, which the lab's fabric carries inside a network"
+        )
     if text(route, "DestinationPrefixListId"):
         return seen.prefix_lists[text(route, "DestinationPrefixListId")]
     return (text(route, "DestinationCidrBlock"),) if text(route, "DestinationCidrBlock") else ()
@@ -290,6 +295,7 @@ def _interface(seen: Described, interface: Document) -> Interface:
         public=tuple(sorted(public)),
         address_check=flag(interface, "SourceDestCheck", True),
         rules=_rules(seen, {text(item, "GroupId") for item in records(interface, "Groups")}),
+        addresses6=tuple(text(item, "Ipv6Address") for item in records(interface, "Ipv6Addresses")),
     )
 
 
@@ -310,6 +316,7 @@ def _group_rules(seen: Described, permission: Document, direction: Literal["in",
     if protocol in ("tcp", "udp") and permission.get("FromPort") not in (None, -1):
         ports = (number(permission, "FromPort", 0), number(permission, "ToPort", 65535))
     cidrs = {text(item, "CidrIp") for item in records(permission, "IpRanges")}
+    cidrs |= {text(item, "CidrIpv6") for item in records(permission, "Ipv6Ranges")}
     for item in records(permission, "PrefixListIds"):
         cidrs |= set(seen.prefix_lists[text(item, "PrefixListId")])
     for item in records(permission, "UserIdGroupPairs"):
@@ -323,8 +330,9 @@ def _members(seen: Described, group: str) -> set[str]:
     too: EKS's pods have those, and the groups of their nodes ("Assign more IP addresses … with prefixes")."""
     inside = [one for one in seen.interfaces if any(text(item, "GroupId") == group for item in records(one, "Groups"))]
     addresses = {text(own, "PrivateIpAddress") for one in inside for own in records(one, "PrivateIpAddresses")}
+    addresses6 = {text(own, "Ipv6Address") for one in inside for own in records(one, "Ipv6Addresses")}
     prefixes = {text(own, "Ipv4Prefix") for one in inside for own in records(one, "Ipv4Prefixes")}
-    return prefixes | {f"{address}/32" for address in addresses}
+    return prefixes | {f"{address}/32" for address in addresses} | {f"{address}/128" for address in addresses6}
 
 
 def _protocol(name: str) -> Protocol:

@@ -72,9 +72,11 @@ def _with_identities(application: Application) -> Application:
 
 
 def _seed(images: Path) -> None:
-    """Debian's image parameters: moto's API refuses names under /aws, so they go into its store."""
-    from lab.aws.moto_stores import put_parameter
+    """What moto would not have by itself. Debian's image parameters: its API refuses names under /aws, so they go into
+    its store."""
+    from lab.aws.moto_stores import give_ipv6, put_parameter
 
+    give_ipv6()
     listed = [Image(**image) for image in json.loads(images.read_text())]
     for image in listed:
         machine = "arm64" if image.architecture == "arm64" else "amd64"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import count
 
 from moto.core.utils import utcnow
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import ec2_backends, vpcs
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import Group, Role, User, iam_backends
 from moto.kms.models import kms_backends
@@ -48,6 +49,13 @@ def judge_nothing() -> None:
         return PermissionResult.NEUTRAL
 
     setattr(FakeBucket, "get_permission", neutral)  # noqa: B010 (another signature than moto's, which says Any)
+
+
+def give_ipv6(pattern: str = "2001:db8:{:x}::/56") -> None:
+    """Networks get theirs out of a range that is nobody's (RFC 3849), the first always the same: moto's are random, and
+    somebody's."""
+    numbers = count(1)
+    setattr(vpcs, "random_ipv6_cidr", lambda: pattern.format(next(numbers)))  # noqa: B010 (moto does not export it)
 
 
 def put_parameter(name: str, value: str) -> None:

@@ -12,28 +12,37 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from lab.fabric import names
 from lab.topology import Interface, Network, Rule, Subnet
 
-EVERYWHERE = "0.0.0.0/0"
+Family = Literal["ip", "ip6"]
+EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def ruleset(network: Network, attached: tuple[Interface, ...]) -> str:
     """The whole text for `nft -f`: replaces what an earlier one made, in one transaction."""
-    lines = ["table ip fabric", "delete table ip fabric", "table ip fabric {"]
-    lines += _edge(attached)
+    four = [*_edge(attached), *_inner(network, attached, "ip"), *_input(network)]
+    return "\n".join(_table("ip", four) + _table("ip6", [*_inner(network, attached, "ip6"), *_INPUT6]))
+
+
+def _table(family: Family, chains: list[str]) -> list[str]:
+    return [f"table {family} fabric", f"delete table {family} fabric", f"table {family} fabric {{", *chains, "}", ""]
+
+
+def _inner(network: Network, attached: tuple[Interface, ...], family: Family) -> list[str]:
+    """Between the network's interfaces; the same for both families."""
+    lines: list[str] = []
     for subnet in network.subnets:
         inside = [names.interface_device(i.id) for i in attached if i.subnet == subnet.id]
         if subnet.acl and inside:
-            lines += _acl(subnet, inside)
+            lines += _acl(subnet, inside, family)
     for interface in attached:
         subnet = next(s for s in network.subnets if s.id == interface.subnet)
-        lines += _checks(interface, subnet)
-        lines += _stateful(interface)
-    lines += _forward(attached)
-    lines += _input(network)
-    return "\n".join([*lines, "}", ""])
+        lines += _checks(interface, subnet, family)
+        lines += _stateful(interface, family)
+    return [*lines, *_forward(attached)]
 
 
 def _edge(attached: tuple[Interface, ...]) -> list[str]:
@@ -51,31 +60,32 @@ def _edge(attached: tuple[Interface, ...]) -> list[str]:
     ]
 
 
-def _acl(subnet: Subnet, inside: list[str]) -> list[str]:
+def _acl(subnet: Subnet, inside: list[str], family: Family) -> list[str]:
     chains: list[str] = []
     for direction, other in (("in", "iifname"), ("out", "oifname")):
-        rules = [line for rule in subnet.acl if rule.direction == direction for line in _matches(rule)]
+        rules = [line for rule in subnet.acl if rule.direction == direction for line in _matches(rule, family)]
         border = f"{other} {_set(_quoted(inside))} return"
         chains += _chain(f"acl_{direction}_{names.table(subnet.id)}", "", [border, *rules, "drop"])
     return chains
 
 
-def _checks(interface: Interface, subnet: Subnet) -> list[str]:
+def _checks(interface: Interface, subnet: Subnet, family: Family) -> list[str]:
     device = names.interface_device(interface.id)
-    own = _set((*interface.addresses, *interface.prefixes))
+    own = (*interface.addresses, *interface.prefixes) if family == "ip" else interface.addresses6
+    strange = {side: f"{family} {side} != {_set(own)} drop" if own else "drop" for side in ("saddr", "daddr")}
     chains: list[str] = []
     for direction, side, chain in (("out", "saddr", "from"), ("in", "daddr", "to")):
-        rules = [f"ip {side} != {own} drop"] if interface.address_check else []
+        rules = [strange[side]] if interface.address_check else []
         rules += [f"jump acl_{direction}_{names.table(subnet.id)}"] if subnet.acl else []
         chains += _chain(f"{chain}_{_identifier(device)}", "", rules)
     return chains
 
 
-def _stateful(interface: Interface) -> list[str]:
+def _stateful(interface: Interface, family: Family) -> list[str]:
     device = _identifier(names.interface_device(interface.id))
     chains: list[str] = []
     for direction in ("in", "out"):
-        rules = [line for rule in interface.rules if rule.direction == direction for line in _matches(rule)]
+        rules = [line for rule in interface.rules if rule.direction == direction for line in _matches(rule, family)]
         chains += _chain(f"{direction}_{device}", "", [*rules, "drop"])
     return chains
 
@@ -107,32 +117,44 @@ def _input(network: Network) -> list[str]:
     return _chain("input", "filter hook input priority 0; policy drop", rules)
 
 
-def _matches(rule: Rule) -> Iterator[str]:
-    """The nft rule of one rule of ours; none if it names no IPv4 range (the fabric carries IPv4 alone)."""
-    cidrs = _collapsed(rule.cidrs)
+# Neighbours alone: a network answers nothing itself by IPv6.
+_INPUT6 = [
+    "  chain input {",
+    "    type filter hook input priority 0; policy drop;",
+    '    iifname "lo" accept',
+    "    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+    "  }",
+]
+
+
+def _matches(rule: Rule, family: Family) -> Iterator[str]:
+    """The nft rule of one rule of ours; none if it names no range of the family."""
+    cidrs = _collapsed(rule.cidrs, family)
     if not cidrs:
         return
     side = "saddr" if rule.direction == "in" else "daddr"
-    match = [] if cidrs == [EVERYWHERE] else [f"ip {side} {_set(cidrs)}"]
-    match += _protocol(rule)
+    match = [] if cidrs[0] in EVERYWHERE else [f"{family} {side} {_set(cidrs)}"]
+    match += _protocol(rule, family)
     yield " ".join([*match, "return" if rule.action == "allow" else "drop"])
 
 
-def _protocol(rule: Rule) -> list[str]:
+def _protocol(rule: Rule, family: Family) -> list[str]:
     match rule.protocol:
         case "any":
             return []
         case "icmp":
-            return ["ip protocol icmp"]
+            return ["ip protocol icmp" if family == "ip" else "meta l4proto ipv6-icmp"]
         case "tcp" | "udp":
             first, last = rule.ports or (0, 65535)
             return [f"{rule.protocol} dport {first}-{last}" if first != last else f"{rule.protocol} dport {first}"]
 
 
-def _collapsed(cidrs: Iterable[str]) -> list[str]:
-    """Without overlaps, which nft refuses in a set."""
-    networks = [n for n in map(ipaddress.ip_network, cidrs) if isinstance(n, ipaddress.IPv4Network)]
-    return [str(network) for network in ipaddress.collapse_addresses(networks)]
+def _collapsed(cidrs: Iterable[str], family: Family) -> list[str]:
+    """Those of the family, without overlaps, which nft refuses in a set."""
+    own = [cidr for cidr in cidrs if (":" in cidr) == (family == "ip6")]
+    if family == "ip":
+        return [str(network) for network in ipaddress.collapse_addresses(map(ipaddress.IPv4Network, own))]
+    return [str(network) for network in ipaddress.collapse_addresses(map(ipaddress.IPv6Network, own))]
 
 
 def _dispatch(side: str, chain: str, devices: list[str]) -> list[str]:

@@ -30,8 +30,10 @@ ROUTER = {
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
     "net/ipv4/conf/default/proxy_arp": "1",
+    # A cable that carries IPv6 has it switched on by itself.
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
+    "net/ipv6/conf/all/forwarding": "1",
     "net/netfilter/nf_conntrack_udp_timeout": "30",
     "net/netfilter/nf_conntrack_udp_timeout_stream": "180",
 }
@@ -55,6 +57,9 @@ def carry_out(steps: Steps, *, again: bool = False) -> None:
     if again:
         _batches(_undone(steps), force=True)
     _batch([], [_plug(cable) for cable in steps.plug])
+    for cable in steps.plug:
+        if cable.ipv6:
+            _speak_ipv6(cable)
     # The rules first: a device that is up must never be without its filter.
     for namespace, text in steps.rulesets:
         inside_run(namespace, ["nft", "-f", "-"], text)
@@ -148,6 +153,11 @@ def _plug(cable: Cable) -> str:
     mac = f"address {cable.far_mac} " if cable.far_mac else ""
     far = f"peer name {cable.far_device} {mac}mtu {cable.mtu} netns {cable.far}"
     return f"link add {cable.near_device} mtu {cable.mtu} netns {cable.near} type veth {far}"
+
+
+def _speak_ipv6(cable: Cable) -> None:
+    name = f"net/ipv6/conf/{cable.near_device}/disable_ipv6"
+    inside(cable.near, lambda: _write_sysctls({name: "0"}))
 
 
 def _undone(steps: Steps) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from lab.fabric import filters, names
 from lab.fabric.names import Namespaces
 from lab.topology import Endpoint, Interface, Network, Route, Subnet, Topology
 
+ROUTER6 = "fe80::1"  # of a network, on each of its cables
 Kind = Literal["address", "route", "rule"]
 # Namespace, kind, and what identifies the setting there (an address, a rule, a table's destination).
 Key = tuple[str, Kind, str]
@@ -29,6 +30,7 @@ class Cable:
     far_device: str
     far_mac: str = ""
     mtu: int = names.INTERNET_MTU
+    ipv6: bool = False  # whether the router speaks it there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,7 @@ def _interface_cable(here: str, there: str, interface: Interface, index: int) ->
         far_device=names.machine_device(index),
         far_mac=interface.mac,
         mtu=names.NETWORK_MTU,
+        ipv6=bool(interface.addresses6),
     )
 
 
@@ -173,7 +176,20 @@ def _interface_settings(
         settings[here, "route", prefix] = Setting(rest=f"via {primary} dev {device} onlink", device=device)
     if index == 0:
         settings[there, "route", "default"] = Setting(rest=f"via {_first(subnet)} dev {far_device}", device=far_device)
+    if interface.addresses6:
+        settings |= _settings6(here, there, interface, index)
     return settings
+
+
+def _settings6(here: str, there: str, interface: Interface, index: int) -> Iterator[tuple[Key, Setting]]:
+    """The router has one link-local address towards all, and knows where each interface is and nothing else."""
+    device, far_device = names.interface_device(interface.id), names.machine_device(index)
+    yield (here, "address", f"{ROUTER6}/64 dev {device}"), Setting(rest="nodad", device=device)
+    for address in interface.addresses6:
+        yield (here, "route", f"{address}/128"), Setting(rest=f"dev {device}", device=device)
+        yield (there, "address", f"{address}/128"), Setting(rest=f"dev {far_device} nodad", device=far_device)
+    if index == 0:
+        yield (there, "route", "::/0"), Setting(rest=f"via {ROUTER6} dev {far_device}", device=far_device)
 
 
 def _table(here: str, subnet: Subnet, attached: Mapping[str, Interface], network: Network) -> dict[Key, Setting]:

@@ -19,12 +19,14 @@ _WAIT = 600  # the real provider's timeout for an interface to be let go, 10 min
 
 def _create(api: Api, inputs: Json) -> str:
     addresses, prefixes = texts(inputs, "privateIps"), texts(inputs, "ipv4Prefixes")
+    addresses6 = [{"Ipv6Address": address} for address in texts(inputs, "ipv6Addresses")]
     made = api.call(
         "ec2",
         "create_network_interface",
         SubnetId=inputs["subnetId"],
         **given(Groups=inputs.get("securityGroups"), Description=inputs.get("description")),
         **({"PrivateIpAddresses": _listed(addresses)} if addresses else {}),
+        **({"Ipv6Addresses": addresses6} if addresses6 else {}),
         **({"Ipv4Prefixes": [{"Ipv4Prefix": prefix} for prefix in prefixes]} if prefixes else {}),
         **specification("network-interface", inputs),
     )
@@ -53,6 +55,7 @@ def _read(api: Api, identifier: str, _inputs: Json) -> Json | None:
         return None
     prefixes = [text(entry, "Ipv4Prefix") for entry in rows(interface, "Ipv4Prefixes")]
     private = [text(entry, "PrivateIpAddress") for entry in rows(interface, "PrivateIpAddresses")]
+    addresses6 = [text(entry, "Ipv6Address") for entry in rows(interface, "Ipv6Addresses")]
     return {
         "arn": api.arn("ec2", f"network-interface/{identifier}"),
         "subnetId": text(interface, "SubnetId"),
@@ -71,9 +74,9 @@ def _read(api: Api, identifier: str, _inputs: Json) -> Json | None:
         "attachments": _attachments(interface),
         "ipv4Prefixes": prefixes,
         "ipv4PrefixCount": len(prefixes),
-        "ipv6Addresses": [],
-        "ipv6AddressCount": 0,
-        "ipv6AddressLists": [],
+        "ipv6Addresses": addresses6,
+        "ipv6AddressCount": len(addresses6),
+        "ipv6AddressLists": addresses6,
         "ipv6Prefixes": [],
         "ipv6PrefixCount": 0,
         "tags": mapped(interface.get("TagSet")),
@@ -107,16 +110,18 @@ def _update(api: Api, change: Change) -> None:
         _readdress(api, change, "privateIps", "PrivateIpAddresses")
     if "ipv4Prefixes" in change.names:
         _readdress(api, change, "ipv4Prefixes", "Ipv4Prefixes")
+    if "ipv6Addresses" in change.names:
+        _readdress(api, change, "ipv6Addresses", "Ipv6Addresses", "ipv6_addresses")
     retag(api, change)
 
 
-def _readdress(api: Api, change: Change, name: str, parameter: str) -> None:
+def _readdress(api: Api, change: Change, name: str, parameter: str, what: str = "private_ip_addresses") -> None:
     """Secondary addresses and delegated prefixes come and go; the primary stays (AssignPrivateIpAddresses)."""
     old, new = texts(change.old, name), texts(change.new, name)
     if gone := [address for address in old if address not in new]:
-        api.call("ec2", "unassign_private_ip_addresses", NetworkInterfaceId=change.id, **{parameter: gone})
+        api.call("ec2", f"unassign_{what}", NetworkInterfaceId=change.id, **{parameter: gone})
     if come := [address for address in new if address not in old]:
-        api.call("ec2", "assign_private_ip_addresses", NetworkInterfaceId=change.id, **{parameter: come})
+        api.call("ec2", f"assign_{what}", NetworkInterfaceId=change.id, **{parameter: come})
 
 
 def _delete(api: Api, identifier: str, _state: Json) -> None:
@@ -185,7 +190,7 @@ INTERFACE = ResourceType(
     delete=_delete,
     forces_new=words("subnetId"),
     forces_new_when={"privateIps": lambda old, new: not first_address_stays(old, new)},
-    in_place=words("privateIps ipv4Prefixes securityGroups sourceDestCheck description tags"),
+    in_place=words("privateIps ipv4Prefixes ipv6Addresses securityGroups sourceDestCheck description tags"),
     rules=(_addresses, _prefixes, _groups),
     delete_before_replace=True,  # its addresses are fixed: two at once can't be
 )

@@ -42,6 +42,10 @@ def _vpc(api: Api, arguments: Json) -> Json:
             }
             for each in rows(vpc, "CidrBlockAssociationSet")
         ],
+        "ipv6CidrBlockAssociations": [
+            {"associationId": text(each, "AssociationId"), "ipv6CidrBlock": text(each, "Ipv6CidrBlock")}
+            for each in rows(vpc, "Ipv6CidrBlockAssociationSet")
+        ],
         "default": flag(vpc, "IsDefault"),
         "enableDnsSupport": attribute("enableDnsSupport"),
         "enableDnsHostnames": attribute("enableDnsHostnames"),
@@ -62,6 +66,7 @@ def _subnet(api: Api, arguments: Json) -> Json:
         "id": text(subnet, "SubnetId"),
         "vpcId": text(subnet, "VpcId"),
         "cidrBlock": text(subnet, "CidrBlock"),
+        "ipv6CidrBlock": text(rows(subnet, "Ipv6CidrBlockAssociationSet"), 0, "Ipv6CidrBlock"),
         "availabilityZone": text(subnet, "AvailabilityZone"),
         "tags": {text(tag, "Key"): text(tag, "Value") for tag in rows(subnet, "Tags")},
     }

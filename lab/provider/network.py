@@ -8,7 +8,7 @@ from .json_path import flag, given, rows, text
 from .network_rules import RULES_FOR
 from .patience import found, while_refused
 from .resource import Change, ResourceType, words
-from .values import Json
+from .values import Json, Value
 
 # What holds a thing may take a while to go (an interface whose instance is shutting down).
 _IN_USE, _IN_USE_SECONDS = frozenset({"DependencyViolation", "InvalidParameterValue"}), 300
@@ -25,8 +25,9 @@ def _arn(api: Api, kind: str, identifier: str) -> str:
 
 def _create_vpc(api: Api, inputs: Json) -> str:
     tenancy = given(InstanceTenancy=inputs.get("instanceTenancy"))
+    six = given(AmazonProvidedIpv6CidrBlock=inputs.get("assignGeneratedIpv6CidrBlock"))
     cidr = inputs["cidrBlock"]
-    made = api.call("ec2", "create_vpc", CidrBlock=cidr, **tenancy, **specification("vpc", inputs))
+    made = api.call("ec2", "create_vpc", CidrBlock=cidr, **tenancy, **six, **specification("vpc", inputs))
     return text(made, "Vpc", "VpcId")
 
 
@@ -41,6 +42,11 @@ def _finish_vpc(api: Api, identifier: str, inputs: Json) -> None:
 def _update_vpc(api: Api, change: Change) -> None:
     wanted: Json = {"enableDnsSupport": True, "enableDnsHostnames": False, **change.new}
     _finish_vpc(api, change.id, {name: wanted[name] for name in ("enableDnsSupport", "enableDnsHostnames")})
+    if "assignGeneratedIpv6CidrBlock" in change.names:
+        if change.new.get("assignGeneratedIpv6CidrBlock"):
+            api.call("ec2", "associate_vpc_cidr_block", VpcId=change.id, AmazonProvidedIpv6CidrBlock=True)
+        elif association := text(change.state, "ipv6AssociationId"):
+            api.call("ec2", "disassociate_vpc_cidr_block", AssociationId=association)
     retag(api, change)
 
 
@@ -54,6 +60,7 @@ def _read_vpc(api: Api, identifier: str, _inputs: Json) -> Json | None:
     tables = rows(api.call("ec2", "describe_route_tables", Filters=main), "RouteTables")
     groups = rows(api.call("ec2", "describe_security_groups", Filters=default), "SecurityGroups")
     acls = [*inside, {"Name": "default", "Values": ["true"]}]
+    six = _associated(vpc)
     return {
         "arn": _arn(api, "vpc", identifier),
         "cidrBlock": text(vpc, "CidrBlock"),
@@ -68,12 +75,21 @@ def _read_vpc(api: Api, identifier: str, _inputs: Json) -> Json | None:
         ),
         "dhcpOptionsId": text(vpc, "DhcpOptionsId"),
         "enableNetworkAddressUsageMetrics": False,
-        "ipv6AssociationId": "",
-        "ipv6CidrBlock": "",
-        "ipv6CidrBlockNetworkBorderGroup": "",
+        "assignGeneratedIpv6CidrBlock": bool(six),
+        "ipv6AssociationId": text(six, "AssociationId"),
+        "ipv6CidrBlock": text(six, "Ipv6CidrBlock"),
+        "ipv6CidrBlockNetworkBorderGroup": api.region if six else "",
         "ownerId": text(vpc, "OwnerId") or api.account,
         "tags": mapped(vpc.get("Tags")),
     }
+
+
+def _associated(entry: Json) -> Json:
+    """A network's or subnet's IPv6 block with its association; empty where it has none."""
+    found = rows(entry, "Ipv6CidrBlockAssociationSet")
+    # moto writes a subnet's state as Python would.
+    present = [each for each in found if "disassociat" not in text(each, "Ipv6CidrBlockState", "State")]
+    return present[0] if present else dict[str, Value]()
 
 
 def _vpc_attribute(api: Api, identifier: str, attribute: str, key: str) -> bool:
@@ -96,14 +112,16 @@ VPC = ResourceType(
     update=_update_vpc,
     delete=_delete("delete_vpc", "VpcId"),
     forces_new=words("cidrBlock"),
-    in_place=words("enableDnsSupport enableDnsHostnames tags"),
+    in_place=words("assignGeneratedIpv6CidrBlock enableDnsSupport enableDnsHostnames tags"),
     rules=RULES_FOR["vpc"],
+    restated=words("ipv6CidrBlock ipv6AssociationId"),
 )
 
 
 def _create_subnet(api: Api, inputs: Json) -> str:
     zone = given(AvailabilityZone=inputs.get("availabilityZone"))
     place = {"VpcId": inputs["vpcId"], "CidrBlock": inputs["cidrBlock"]}
+    place |= given(Ipv6CidrBlock=inputs.get("ipv6CidrBlock"))
     return text(
         api.call("ec2", "create_subnet", **place, **zone, **specification("subnet", inputs)), "Subnet", "SubnetId"
     )
@@ -117,6 +135,11 @@ def _finish_subnet(api: Api, identifier: str, inputs: Json) -> None:
 
 def _update_subnet(api: Api, change: Change) -> None:
     _finish_subnet(api, change.id, {"mapPublicIpOnLaunch": False, **change.new})
+    if "ipv6CidrBlock" in change.names:
+        if association := text(change.state, "ipv6CidrBlockAssociationId"):
+            api.call("ec2", "disassociate_subnet_cidr_block", AssociationId=association)
+        if block := change.new.get("ipv6CidrBlock"):
+            api.call("ec2", "associate_subnet_cidr_block", SubnetId=change.id, Ipv6CidrBlock=block)
     retag(api, change)
 
 
@@ -132,7 +155,8 @@ def _read_subnet(api: Api, identifier: str, _inputs: Json) -> Json | None:
         "availabilityZoneId": text(subnet, "AvailabilityZoneId"),
         "mapPublicIpOnLaunch": flag(subnet, "MapPublicIpOnLaunch"),
         "assignIpv6AddressOnCreation": False,
-        "ipv6CidrBlockAssociationId": "",
+        "ipv6CidrBlock": text(_associated(subnet), "Ipv6CidrBlock"),
+        "ipv6CidrBlockAssociationId": text(_associated(subnet), "AssociationId"),
         "ownerId": text(subnet, "OwnerId") or api.account,
         "privateDnsHostnameTypeOnLaunch": "ip-name",
         "tags": mapped(subnet.get("Tags")),
@@ -147,7 +171,7 @@ SUBNET = ResourceType(
     update=_update_subnet,
     delete=_delete("delete_subnet", "SubnetId"),
     forces_new=words("vpcId cidrBlock availabilityZone"),
-    in_place=words("mapPublicIpOnLaunch tags"),
+    in_place=words("ipv6CidrBlock mapPublicIpOnLaunch tags"),
     rules=RULES_FOR["subnet"],
 )
 

@@ -34,6 +34,8 @@ GATEWAYS = {"a": "203.0.113.10", "b": "203.0.113.20"}
 MOTO, TABLE_SERVICE = "192.0.2.1", "192.0.2.2"
 PRIVATE_SERVICE = "10.50.0.5"
 PREFIX6 = "fd12:3456:789a::/96"
+PRIVATE_SERVICE6 = "2001:db8:50::5"
+GATEWAYS6 = {"a": "2001:db8:1::10", "b": "2001:db8:2::10"}
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "stage",
     "AWS_SECRET_ACCESS_KEY": "stage",
@@ -53,10 +55,11 @@ http.server.ThreadingHTTPServer(("169.254.169.254", 80), H).serve_forever()
 ANSWERING = """
 import socket, sys, threading
 def serve(address, port):
-    s = socket.create_server((address, port))
+    s = socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
     while True:
         c, peer = s.accept(); c.sendall(peer[0].encode()); c.close()
-threads = [threading.Thread(target=serve, args=(a.split(":")[0], int(a.split(":")[1]))) for a in sys.argv[1:]]
+ends = [a.rpartition(":") for a in sys.argv[1:]]
+threads = [threading.Thread(target=serve, args=(address, int(port))) for address, _, port in ends]
 [t.start() for t in threads]
 """
 
@@ -190,6 +193,9 @@ class Stage:
             place.run("ip", "route", "add", "10.0.0.0/16", "via", f"10.0.{number}.1")
             place.run("ip", "addr", "add", "169.254.169.254/32", "dev", "lo")
             net.run("ip", "route", "add", f"{public}/32", "via", f"10.0.{number}.10")
+            net.run("ip", "addr", "add", f"2001:db8:{number}::1/64", "dev", f"to-gw-{slot}", "nodad")
+            place.run("ip", "addr", "add", f"{GATEWAYS6[slot]}/64", "dev", "to-net", "nodad")
+            place.run("ip", "-6", "route", "add", "default", "via", f"2001:db8:{number}::1")
         for place in (net, self.nat, *self.gateways.values()):
             place.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         self.nat.run("nft", "-f", "-", stdin=_NAT)
@@ -198,6 +204,7 @@ class Stage:
         net = self.net
         for address in (MOTO, TABLE_SERVICE, PRIVATE_SERVICE):
             net.run("ip", "addr", "add", f"{address}/32", "dev", "lo")
+        net.run("ip", "addr", "add", f"{PRIVATE_SERVICE6}/128", "dev", "lo", "nodad")
         net.run("nft", "-f", "-", stdin=_PORTS)
         net.start("moto", *moto_words(5000), env={**os.environ, **CREDENTIALS})
         net.start("dynamodb", *dynamodb_local.command(8000))
@@ -212,6 +219,7 @@ class Stage:
         self.storage = entries[0]["Cidr"].split("/")[0].rsplit(".", 1)[0] + ".7"
         net.run("ip", "addr", "add", f"{self.storage}/32", "dev", "lo")
         listening = [f"{self.storage}:443", f"{self.storage}:80", f"{PRIVATE_SERVICE}:5432", f"{PRIVATE_SERVICE}:22"]
+        listening += [f"{PRIVATE_SERVICE6}:5432", f"{PRIVATE_SERVICE6}:22"]
         net.start("services", sys.executable, "-c", ANSWERING, *listening)
         self._tables()
 
@@ -251,7 +259,7 @@ class Stage:
             zone=f"eu-west-1{slot}",
             private_address=f"10.0.{number[slot]}.10",
             public_address=GATEWAYS[slot],
-            twins=(Twin(slot=other, private_address=f"10.0.{number[other]}.10"),),
+            twins=(Twin(slot=other, private_address=f"10.0.{number[other]}.10", private_address6=GATEWAYS6[other]),),
             tunnel_range="10.100.0.0/16",
             gateway_address="10.100.0.1",
             prefix6=PREFIX6,
@@ -265,12 +273,14 @@ class Stage:
             agent_key="agent/x/twinlock-agent.pyz",
             agent_sha256=self.archive.sha256,
             stock_image=False,
+            private_address6=GATEWAYS6[slot],
         )
 
     def _prepare(self, slot: str) -> None:
         place, boot = self.gateways[slot], self.boot(slot)
         place.write("/etc/twinlock/boot.json", boot_json(boot))
         place.run("nft", "-f", "-", stdin=render_firewall(boot))
+        place.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         place.start("imds", sys.executable, "-c", IMDS, f"i-{slot}")
 
     def environment(self) -> dict[str, str]:
@@ -327,6 +337,7 @@ class Stage:
             for record in records
         )
         reach = f"{self.storage}/32, {PRIVATE_SERVICE}/32, 10.100.0.0/16, 169.254.169.254/32, {PREFIX6}"
+        reach += f", {PRIVATE_SERVICE6}/128, {', '.join(f'{address}/128' for address in GATEWAYS6.values())}"
         own = ", ".join(host_networks(PREFIX6, address))
         self.client.write(
             "/etc/wireguard/wg-c.conf",
@@ -405,7 +416,9 @@ def definition() -> Definition:
         services=(database,),
         cidrs=(),
         sources=(),
+        services6=(replace(database, name="database6", cidr=f"{PRIVATE_SERVICE6}/128"),),
     )
+    other = replace(tenant, name="ci", range="10.100.2.0/24", storage=False, services=(), services6=())
     return Definition(
         environment="stage",
         region="eu-west-1",
@@ -415,7 +428,7 @@ def definition() -> Definition:
         port=PORT,
         mtu=1420,
         buckets=("bucket",),
-        tenants=(tenant, replace(tenant, name="ci", range="10.100.2.0/24", storage=False, services=())),
+        tenants=(tenant, other),
         slots=tuple(
             Slot(name=slot, zone=f"eu-west-1{slot}", public_address=public, private_address=f"10.0.{number}.10")
             for number, (slot, public) in enumerate(GATEWAYS.items(), 1)

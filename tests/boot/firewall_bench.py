@@ -12,13 +12,13 @@ import os
 import socket
 import struct
 import subprocess
-from pathlib import Path
+from dataclasses import replace
 
 from lab.fabric.kernel import inside, inside_run
 from tests.userdata_samples import gateway_boot
-from twinlock.registry.ipv6 import address6
-from userdata.boot_args import Dns
-from userdata.render import render_firewall
+from twinlock.registry.ipv6 import address6, network6
+from userdata.boot_args import Dns, Twin
+from userdata.render import render_firewall, render_sysctl
 
 PORT = 51820
 PEER, OTHER, UNSERVED, INSIDE = "10.100.1.2", "10.100.2.2", "10.100.1.99", "10.100.0.1"
@@ -29,10 +29,10 @@ GATEWAY6, OUT6, FAR6 = "2001:db8:1::10", "2001:db8:1::1", "2001:db8:5::5"
 PREFIX6 = "fd12:3456:789a::/96"
 PEER6, OTHER6, UNSERVED6, INSIDE6 = (address6(PREFIX6, address) for address in (PEER, OTHER, UNSERVED, INSIDE))
 RESOLVER = "169.254.169.253"
-METADATA6 = "fd00:ec2::254"
+RANGE6 = network6(PREFIX6, "10.100.1.0/24")  # of the peer's tenant
+METADATA6, SERVICE6, TWIN6 = "fd00:ec2::254", "2001:db8:50::5", "2001:db8:2::10"
 PAIRED, PAIRMATE = "fd74:776c:6b00::1", "fd74:776c:6b00::2"
 TUNNEL_MTU = 1280
-SYSCTLS = Path(__file__).parents[2] / "userdata" / "files" / "sysctl.conf"
 # What the registry gave: the tenant's storage, one port of a service, and, on purpose, far too much else.
 GIVEN = f"""
 add element inet twinlock open {{ 0 timeout 10m }}
@@ -42,11 +42,25 @@ add element inet twinlock storage_tenants {{ 10.100.1.0/24 }}
 add element inet twinlock storage {{ 52.218.0.0/17 }}
 add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . tcp . 5432 }}
 add element inet twinlock services {{ 10.100.1.0/24 . {SERVICE} . udp . {PORT} }}
+add element inet twinlock services6 {{ {RANGE6} . {SERVICE6} . tcp . 5432-5433 }}
 """
+ENOUGH = f"add element inet twinlock given6 {{ {SERVICE6} }}\n"
 INTERNET = "add element inet twinlock internet_tenants { 10.100.1.0/24 }\n"
-TOO_MUCH = "add element inet twinlock networks { 10.100.0.0/16 . 0.0.0.0/0 }\n"
+TOO_MUCH = f"""
+add element inet twinlock networks {{ 10.100.0.0/16 . 0.0.0.0/0 }}
+add element inet twinlock networks6 {{ {PREFIX6} . ::/0 }}
+add element inet twinlock given6 {{ ::/0 }}
+"""
 COUNTED = (
     """table inet counted { chain in { type filter hook input priority -400; udp dport 9999 counter accept; }; }"""
+)
+
+
+BOOT = gateway_boot(
+    port=PORT,
+    prefix6=PREFIX6,
+    private_address6=GATEWAY6,
+    twins=(Twin(slot="b", private_address=TWIN, private_address6=TWIN6),),
 )
 
 
@@ -59,7 +73,7 @@ class Bench:
         self._listening: list[socket.socket] = []
         self._tunnels()
         self._network()
-        inside_run(self.gateway, ["sysctl", "-q", f"--load={SYSCTLS}"])
+        inside_run(self.gateway, ["sysctl", "-q", "--load=-"], render_sysctl(BOOT))
         for port in (22, 53, 80, 443, 5432):
             self.listen(self.out, port)
         self.listen(self.gateway, 22)
@@ -80,11 +94,11 @@ class Bench:
         dns: Dns | None = None,
     ) -> None:
         """The firewall that ships, with some of its text (old, new) changed; each old text has to be there once."""
-        text = render_firewall(gateway_boot(port=PORT, prefix6=prefix6, dns=dns))
+        text = render_firewall(replace(BOOT, prefix6=prefix6, dns=dns))
         for old, new in out:
             assert text.count(old) == 1, f"{old!r} is in the firewall {text.count(old)} times"
             text = text.replace(old, new)
-        inside_run(self.gateway, ["nft", "-f", "-"], text + GIVEN + (TOO_MUCH if too_much else "") + more)
+        inside_run(self.gateway, ["nft", "-f", "-"], text + GIVEN + (TOO_MUCH if too_much else ENOUGH) + more)
         inside_run(self.gateway, ["conntrack", "-F"])
 
     def opens(self, where: str, address: str, port: int, *, source: str = "", user: int = 0) -> bool:
@@ -109,6 +123,25 @@ class Bench:
                 done.stderr
             )
         return done.returncode == 0
+
+    def seen_from(self, where: str, source: str, to: tuple[str, int]) -> str:
+        """The address that a listener at `to`, out there, sees a connection from `source` come from."""
+
+        def listener() -> socket.socket:
+            made = socket.socket(socket.AF_INET6)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(to)
+            made.listen()
+            made.settimeout(2)
+            return made
+
+        with (
+            inside(self.out, listener) as listening,
+            inside(where, lambda: socket.create_connection(to, 2, (source, 0))),
+        ):
+            accepted, address = listening.accept()
+            accepted.close()
+        return address[0]
 
     def pings(self, where: str, address: str, source: str) -> bool:
         words = ["nsenter", f"--net=/run/netns/{where}", "ping", "-6", "-n", "-c1", "-W1", "-I", source, address]
@@ -206,11 +239,11 @@ class Bench:
         self.ip(out, "addr add 10.0.1.1/24 dev net", f"-6 addr add {OUT6}/64 dev net nodad")
         for address in (SERVICE, STORAGE, METADATA, RESOLVER, TWIN, STRANGER, PEER, OUTSIDE, CGNAT, LAN):
             self.ip(out, f"addr add {address}/32 dev lo")
-        self.ip(out, f"-6 addr add {METADATA6}/128 dev lo nodad", f"-6 addr add {FAR6}/128 dev lo nodad")
+        for address in (METADATA6, FAR6, SERVICE6, TWIN6):
+            self.ip(out, f"-6 addr add {address}/128 dev lo nodad")
         self.ip(out, f"-6 route add {PREFIX6} via {GATEWAY6}")
         self.ip(out, f"route add {WAYFARER} via {GATEWAY}", f"route add {INSIDE} via {GATEWAY}")
         self.ip(gateway, "route add default via 10.0.1.1", f"-6 route add default via {OUT6}")
-        inside_run(gateway, ["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
 
     def _mac(self, where: str, device: str) -> str:
         return inside_run(where, ["ip", "-o", "link", "show", device]).split("link/ether ")[1].split()[0]

@@ -11,7 +11,15 @@ import time
 
 import pytest
 
-from tests.boot.agent_stage import GATEWAYS, PREFIX6, PRIVATE_SERVICE, Stage, until
+from tests.boot.agent_stage import (
+    GATEWAYS,
+    GATEWAYS6,
+    PREFIX6,
+    PRIVATE_SERVICE,
+    PRIVATE_SERVICE6,
+    Stage,
+    until,
+)
 from twinlock.agent.interfaces import NAMES
 from twinlock.registry.ipv6 import addresses
 
@@ -96,6 +104,7 @@ def test_a_called_client_reaches_storage_through_the_serving_gateway(stage):
 
 def test_a_tenant_reaches_the_service_that_it_was_given(stage):
     assert stage.ask(PRIVATE_SERVICE, 5432)
+    assert stage.ask(PRIVATE_SERVICE6, 5432) == GATEWAYS6[_serving_now(stage)], "by IPv6 from the gateway's own"
 
 
 def test_a_client_has_an_ipv6_address_that_the_gateway_answers(stage):
@@ -107,11 +116,17 @@ def test_a_client_has_an_ipv6_address_that_the_gateway_answers(stage):
 
 
 @pytest.mark.parametrize(
-    "target", ["other port of a service", "other port of storage", "metadata", "the gateway", "another tenant"]
-)
+    "target",
+    [
+        "other port of a service", "other port of a service by IPv6", "other port of storage", "metadata",
+        "the gateway", "the gateway by IPv6", "another tenant",
+    ],
+)  # fmt: skip
 def test_a_tenant_reaches_nothing_else(stage, target):
     address, port = {
         "other port of a service": (PRIVATE_SERVICE, 22),
+        "other port of a service by IPv6": (PRIVATE_SERVICE6, 22),
+        "the gateway by IPv6": (GATEWAYS6["a"], 80),
         "other port of storage": (stage.storage, 80),
         "metadata": ("169.254.169.254", 80),
         "the gateway": ("10.100.0.1", 80),
@@ -196,7 +211,7 @@ def test_a_revoked_peer_gets_no_packet_through(stage):
     place = stage.gateways[slot]
     key = stage.keys["ann"][1]
     until("its key is gone", lambda: key not in place.run("wg", "show", "all", "peers"), 20)
-    assert stage.ask(stage.storage, 443) == ""
+    assert stage.ask(stage.storage, 443) == "" == stage.ask(PRIVATE_SERVICE6, 5432)
     assert not stage.pings6("10.100.0.1")
     assert stage.address not in place.run("nft", "list", "set", "inet", "twinlock", "served")
     assert stage.address6 not in place.run("nft", "list", "set", "inet", "twinlock", "served6")

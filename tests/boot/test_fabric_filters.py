@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,6 +40,30 @@ def fabric() -> Iterator[Fabric]:
     made.start()
     yield made
     made.teardown()
+
+
+SIX_A, SIX_C = "2001:db8:1:1::11", "2001:db8:1:2::13"
+OUT6 = Rule(direction="out", protocol="tcp", ports=(5432, 5432), cidrs=(f"{SIX_C}/128",))
+IN6 = Rule(direction="in", protocol="tcp", ports=(5432, 5432), cidrs=("::/0",))
+
+
+def test_ipv6_passes_between_interfaces_of_a_network_as_their_groups_say_and_no_further(fabric: Fabric) -> None:
+    gateway, service = interface(1, A), interface(3, C, IN6, subnet="subnet-2")
+    without = cloud(replace(gateway, rules=(ALL_OUT,), addresses6=(SIX_A,)), replace(service, addresses6=(SIX_C,)))
+    fabric.apply(without)
+    here, there = (fabric.machine_namespace(name) for name in ("i-1", "i-3"))
+    listening = kernel.inside(there, lambda: socket.create_server((SIX_C, 5432), family=socket.AF_INET6))
+    with listening:
+        assert sample.connects(here, (SIX_C, 5432), seconds=0.5) is None, "a rule for IPv4 lets no IPv6 out"
+        fabric.apply(with_interface(without, replace(gateway, rules=(OUT6,), addresses6=(SIX_A,))))
+        made = sample.connects(here, (SIX_C, 5432))
+        assert made is not None
+        made.close()
+        assert listening.accept()[1][0] == SIX_A
+        assert sample.connects(here, (SIX_C, 22), seconds=0.5) is None
+        kernel.inside_run(here, ["ip", "-6", "addr", "add", "2001:db8:1:1::99/128", "dev", "ens5", "nodad"])
+        kernel.inside_run(here, ["ip", "-6", "addr", "del", f"{SIX_A}/128", "dev", "ens5"])
+        assert sample.connects(here, (SIX_C, 5432), seconds=0.5) is None, "from an address that is not its own"
 
 
 def test_a_group_that_opens_lets_traffic_in_and_one_that_closes_stops_it_at_once(fabric: Fabric) -> None:

@@ -25,6 +25,9 @@ AUDITORS = {
 }
 
 
+PART6 = "2001:db8:1:10::/60"  # of what the lab's cloud gives its first network
+
+
 @dataclass(frozen=True)
 class Account:
     """With a network that has a subnet, and with a bucket that has a policy."""
@@ -43,6 +46,10 @@ class Account:
         found = self.client("ec2").describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])
         return {each["CidrBlock"] for each in found["Subnets"]}
 
+    def subnets6(self) -> set[str]:
+        found = self.client("ec2").describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])
+        return {six["Ipv6CidrBlock"] for each in found["Subnets"] for six in each["Ipv6CidrBlockAssociationSet"]}
+
     def run(self, *words: str, code: int = 0, **changes: dict[str, object]) -> str:
         """What Pulumi printed about the stack, whose configuration is the lab's with `changes`."""
         folder = project(self.cloud.folder / "other", "other", config(**changes))
@@ -54,7 +61,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     with cloud(tmp_path_factory.mktemp("cloud")) as running:
         account = Account(running, "")
         ec2, s3 = account.client("ec2"), account.client("s3")
-        vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+        vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
         ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.8.0/24")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -67,7 +74,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 def test_what_is_not_there_is_told_in_a_line_each_and_nothing_is_made(account: Account) -> None:
     """A network without a way out and a bucket that nobody has."""
     missing: dict[str, object] = {"existing": {"archive": "no-such-bucket-anywhere"}}
-    network: dict[str, object] = {"vpc_id": account.vpc, "cidr": "10.20.240.0/20"}
+    network: dict[str, object] = {"vpc_id": account.vpc, "cidr": "10.20.240.0/20", "cidr6": PART6}
     printed = account.run("up", "--yes", "--skip-preview", code=1, network=network, storage=missing)
     assert "Traceback" not in printed
     for told in ("twinlock:network.vpc_id", "twinlock:storage.existing.archive"):
@@ -81,11 +88,12 @@ def test_the_program_lives_in_a_network_and_behind_a_bucket_that_were_there_befo
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     wanted: dict[str, dict[str, object]] = {
-        "network": {"vpc_id": vpc, "cidr": "10.20.240.0/20"},
+        "network": {"vpc_id": vpc, "cidr": "10.20.240.0/20", "cidr6": PART6},
         "storage": {"buckets": ["data"], "existing": {"archive": BUCKET}},
     }
     account.run("up", "--yes", "--skip-preview", **wanted)
     assert account.subnets() == {"10.20.8.0/24", "10.20.240.0/24", "10.20.241.0/24", "10.20.248.0/24", "10.20.249.0/24"}
+    assert account.subnets6() == {f"2001:db8:1:1{number}::/64" for number in (0, 1, 8, 9)}
     policy = json.loads(account.client("s3").get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
     assert policy[0] == AUDITORS
     assert {each["Sid"] for each in policy} > {"TlsOnly", "ThroughEndpointOnly", "TenantsObjects"}

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
-from lab import clients
+import pytest
+from botocore.exceptions import ClientError
+
+from lab import calls, clients
 from lab.clients import Client
+from lab.fabric.kernel import inside
+from tests.lab.test_peers_live import api
 from tests.within import within
 
 ANSWERING = """
@@ -19,8 +28,9 @@ def _six(lab, client: Client) -> str:
 
 
 def _gateway(client: Client) -> str:
-    """The one IPv6 address that its file routes."""
-    (found,) = [cidr for cidr in clients.allowed_ips(client)[clients.service_key(client)] if ":" in cidr]
+    """The one IPv6 address inside the tunnel that its file routes."""
+    routed = [cidr for cidr in clients.allowed_ips(client)[clients.service_key(client)] if cidr.startswith("fd")]
+    (found,) = routed
     return found.removesuffix("/128")
 
 
@@ -62,3 +72,79 @@ def test_a_peer_does_not_reach_another_by_ipv6_though_it_widens_its_file(lab, ad
     finally:
         listener.terminate()
         listener.wait()
+
+
+SERVICE, PORT, OTHER_PORT = "2001:db8:1:8::7", 8080, 8081  # the first is what the lab's stack gives tenant red
+
+
+@dataclass(frozen=True)
+class Private:
+    """A machine of somebody's in a private subnet, and what listens there; its group lets everybody in."""
+
+    listening: socket.socket
+
+
+@pytest.fixture
+def private(lab) -> Iterator[Private]:
+    ec2 = api(lab, "ec2")
+    (subnet,) = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["*-private-a"]}])["Subnets"]
+    group = ec2.create_security_group(GroupName="six", Description="Six", VpcId=subnet["VpcId"])["GroupId"]
+    ports = {"FromPort": PORT, "ToPort": OTHER_PORT, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[{"IpProtocol": "tcp", **ports}])
+    place = {"SubnetId": subnet["SubnetId"], "Groups": [group], "Ipv6Addresses": [{"Ipv6Address": SERVICE}]}
+    interface = ec2.create_network_interface(**place)["NetworkInterface"]["NetworkInterfaceId"]
+    image = api(lab, "ec2").describe_instances()["Reservations"][0]["Instances"][0]["ImageId"]
+    network = [{"DeviceIndex": 0, "NetworkInterfaceId": interface}]
+    made = ec2.run_instances(
+        ImageId=image, InstanceType="t4g.small", MinCount=1, MaxCount=1, NetworkInterfaces=network
+    )  # fmt: skip
+    instance = made["Instances"][0]["InstanceId"]
+    held: list[socket.socket] = []
+
+    def listens() -> bool:
+        # The network of a machine is there before it boots.
+        with suppress(OSError):
+            where, ports = calls.namespace(instance), (PORT, OTHER_PORT)[len(held) :]
+            held.extend(inside(where, lambda port=port: _listener(port)) for port in ports)
+        return len(held) == 2
+
+    def gone(act) -> bool:
+        with suppress(ClientError):
+            act()
+            return True
+        return False
+
+    try:
+        within(30, listens, "a service listens by IPv6 in a private subnet")
+        yield Private(held[0])
+    finally:
+        for one in held:
+            one.close()
+        ec2.terminate_instances(InstanceIds=[instance])
+        within(60, lambda: gone(lambda: ec2.delete_network_interface(NetworkInterfaceId=interface)), "it is let go")
+        ec2.delete_security_group(GroupId=group)
+
+
+def _listener(port: int) -> socket.socket:
+    made = socket.create_server((SERVICE, port), family=socket.AF_INET6)
+    made.settimeout(5)
+    return made
+
+
+def test_a_tenant_reaches_its_service_by_ipv6_from_the_gateways_address_and_nothing_else(
+    lab, ada: Client, bob: Client, private: Private
+) -> None:
+    rows = api(lab, "ec2").describe_network_interfaces()["NetworkInterfaces"]
+    gateways = {each["Ipv6Address"] for row in rows for each in row.get("Ipv6Addresses", [])} - {SERVICE}
+    assert len(gateways) == 2
+    assert f"{SERVICE}/128" in clients.allowed_ips(ada)[clients.service_key(ada)], "its file routes it"
+    within(10, lambda: clients.can_open(ada.namespace, SERVICE, PORT) == "connected", "the service")
+    accepted, seen = private.listening.accept()
+    accepted.close()
+    assert seen[0] in gateways
+    assert clients.can_open(ada.namespace, SERVICE, OTHER_PORT, 1) == "timed out"
+    with clients.widened(bob, f"{SERVICE}/128"):
+        assert clients.can_open(bob.namespace, SERVICE, PORT, 1) == "timed out", "another tenant, by its own tunnel"
+    for gateway in gateways:
+        with clients.widened(ada, f"{gateway}/128"):
+            assert not _pings(ada, gateway), "a gateway's own address in its network"

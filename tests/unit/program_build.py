@@ -40,11 +40,12 @@ def _network(*blocks: str) -> dict:
     return {"id": VPC, "cidrBlockAssociations": associations, "enableDnsSupport": True, "enableDnsHostnames": True}
 
 
+GENERATED6 = "2001:db8:77:ab00::/56"  # what the cloud gives a network
 OWN = {"twinlock:environment": "test"}
 # What exists already: function -> what is asked for -> the answer.
 LOOKUPS: dict[str, dict[str, dict]] = {
     "aws:ec2/getVpc:getVpc": {
-        VPC: _network("10.20.0.0/16"),
+        VPC: {**_network("10.20.0.0/16"), "ipv6CidrBlockAssociations": [{"ipv6CidrBlock": "2001:db8:1234:5600::/56"}]},
         CROSSING: _network("10.20.0.0/16", "10.90.128.0/17"),
         PUBLIC: _network("10.20.0.0/16", "15.200.0.0/16"),
     },
@@ -59,7 +60,7 @@ LOOKUPS: dict[str, dict[str, dict]] = {
         PUBLIC: {"ids": []},
     },
     "aws:ec2/getSubnet:getSubnet": {
-        "subnet-taken": {"cidrBlock": "10.20.64.0/24", "tags": {}},
+        "subnet-taken": {"cidrBlock": "10.20.64.0/24", "ipv6CidrBlock": "2001:db8:1234:5640::/64", "tags": {}},
         "subnet-own": {"cidrBlock": "10.20.0.0/24", "tags": OWN},
     },
     "aws:ec2/getNetworkInterface:getNetworkInterface": {
@@ -201,6 +202,8 @@ class Recording(mocks.Mocks):
             },
             "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
         }
+        if args.inputs.get("assignGeneratedIpv6CidrBlock"):
+            computed["ipv6CidrBlock"] = GENERATED6
         if args.inputs.get("vpcEndpointType") == "Gateway":
             self.prefix_lists.add(f"pl-{number:08x}")
         return computed | by_type.get(args.typ, {})

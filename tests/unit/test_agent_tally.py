@@ -53,6 +53,15 @@ def test_an_address_that_is_given_again_begins_anew_and_its_last_holder_keeps_wh
     assert _of(tally, ANN, "ann") is None
 
 
+def test_what_a_peer_moved_by_ipv6_counts_for_it_too():
+    tally = Tally()
+    six = "fd12:3456:789a::a64:101"  # the same host's
+    _read(tally, {ANN: "ann"}, sent={ANN: (10, 1000)}, sent6={six: (5, 500)}, refused6={six: (1, 60)})
+    assert _of(tally, ANN, "ann") == Traffic(sent_packets=15, sent_bytes=1500, refused_packets=1, refused_bytes=60)
+    _read(tally, {ANN: "ann"}, sent={ANN: (11, 1100)}, sent6={six: (7, 700)}, refused6={six: (1, 60)})
+    assert tally.total.sent_packets == 18
+
+
 def test_the_probe_and_whoever_was_never_a_peer_are_not_counted():
     tally = Tally()
     _read(tally, {ANN: "ann"}, sent={"10.100.0.2": (9, 900)})

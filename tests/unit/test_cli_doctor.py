@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from twinlock.cli import doctor
 from twinlock.cli.diagnosis import Seen, WaySeen, diagnose
 
 UP, DOWN = (
@@ -35,6 +36,7 @@ def test_a_tunnel_that_works_has_no_findings():
         ("interface", {"is_up": False}),
         ("clock", {"skew": -61.0}),
         ("clock", {"skew": 90.0}),
+        ("ipv6", {"allowed": (*WELL.allowed, "fd12::1/128", "2001:db8::/64"), "has_ipv6": False}),
         ("port", {"ways": (DOWN,), "service_age": None, "connects": False, "answers": False}),
         ("port", {"ways": (replace(UP, handshake_age=181), DOWN), "service_age": None}),
         ("way", {"ways": (UP, DOWN)}),
@@ -59,6 +61,20 @@ def test_private_names_that_are_answered_or_that_nobody_told_of_are_no_cause():
     assert causes(**TOLD, names_said=silent, service_age=None) == ["handshake"], "which explains it"
     (found,) = diagnose(replace(WELL, **TOLD, names_said={**silent, "z.internal": "ok"}))
     assert "10.90.0.1 for names of corp.internal:" in found.text
+
+
+def test_a_machine_without_ipv6_whose_file_routes_none_is_well():
+    assert causes(has_ipv6=False) == []
+    assert causes(allowed=(*WELL.allowed, "2001:db8::/64"), has_ipv6=None) == [], "and one that does not say"
+
+
+def test_an_interface_has_ipv6_with_an_address_that_is_more_than_its_links(tmp_path):
+    (tmp_path / "if_inet6").write_text(
+        "fe80000000000000fc5bfffffe4ec6c7 02 40 20 80     tl-prod\n"
+        "fd123456789a00000000000000a40101 03 80 00 80     tl-test\n"
+    )
+    assert [doctor._has_ipv6(name, tmp_path) for name in ("tl-prod", "tl-test", "tl")] == [False, True, False]
+    assert doctor._has_ipv6("tl-prod", tmp_path / "nothing") is None
 
 
 def test_a_clock_that_nobody_could_compare_is_no_cause():

@@ -104,11 +104,29 @@ def test_what_has_no_route_is_never_looked_up_elsewhere() -> None:
         assert last in wiring.settings
 
 
-def test_routes_and_rules_of_ipv6_are_passed_over() -> None:
-    six = Rule(direction="in", protocol="any", ports=None, cidrs=("::/0",))
+def test_a_route_of_ipv6_is_passed_over() -> None:
     route = Route(destination="::/0", kind="internet", target="")
     plain = cloud(interface(1, A), subnets=(subnet(1), subnet(2)))
-    assert steps(plain, cloud(interface(1, A, six), subnets=(subnet(1, route), subnet(2)))).nothing
+    assert steps(plain, cloud(interface(1, A), subnets=(subnet(1, route), subnet(2)))).nothing
+
+
+def test_a_rule_of_ipv6_is_in_that_familys_table_alone() -> None:
+    six = Rule(direction="in", protocol="tcp", ports=(5432, 5432), cidrs=("2001:db8::/64", "10.0.0.0/8"))
+    four, by6 = rules(cloud(interface(1, A, six))).split("table ip6 fabric {")
+    assert "ip saddr { 10.0.0.0/8 } tcp dport 5432 return" in four and "2001:db8" not in four
+    assert "ip6 saddr { 2001:db8::/64 } tcp dport 5432 return" in by6 and "10.0.0.0" not in by6
+
+
+def test_an_interface_with_ipv6_is_reached_by_its_address_and_sends_to_the_router() -> None:
+    wiring = wire(cloud(replace(interface(1, A), addresses6=("2001:db8:1:1::11",))), SPACES)
+    (cable,) = [one for one in wiring.cables if one.ipv6]
+    six = {key[1:]: setting.rest for key, setting in wiring.settings.items() if ":" in key[2]}
+    assert six == {
+        ("address", f"fe80::1/64 dev {cable.near_device}"): "nodad",
+        ("route", "2001:db8:1:1::11/128"): f"dev {cable.near_device}",
+        ("address", "2001:db8:1:1::11/128"): "dev ens5 nodad",
+        ("route", "::/0"): "via fe80::1 dev ens5",
+    }
 
 
 def test_overlapping_ranges_of_a_rule_become_one() -> None:

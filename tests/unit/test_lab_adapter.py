@@ -42,6 +42,26 @@ def gateway(account) -> str:
     return made
 
 
+def test_ipv6_of_interfaces_and_groups_is_read_and_a_route_out_by_it_is_named(account):
+    account.ask("ec2", "AssociateVpcCidrBlock", VpcId=account.network, AmazonProvidedIpv6CidrBlock=True)
+    shown = account.ask("ec2", "DescribeVpcs", VpcIds=[account.network])["Vpcs"][0]
+    six = shown["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"].replace("::/56", "::/64")
+    account.ask("ec2", "AssociateSubnetCidrBlock", SubnetId=account.subnet, Ipv6CidrBlock=six)
+    closed, address = group(account), six.replace("/64", "a")
+    permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432}
+    for side in ({"Ipv6Ranges": [{"CidrIpv6": "2001:db8::/64"}]}, {"UserIdGroupPairs": [{"GroupId": closed}]}):
+        account.ask("ec2", "AuthorizeSecurityGroupIngress", GroupId=closed, IpPermissions=[{**permission, **side}])
+    made = account.interface(Groups=[closed], Ipv6Addresses=[{"Ipv6Address": address}])
+    found = interface(account, made)
+    assert found.addresses6 == (address,)
+    inward = {cidr for rule in found.rules if rule.direction == "in" for cidr in rule.cidrs}
+    assert inward == {"2001:db8::/64", f"{address}/128", "10.0.1.10/32"}
+    table, out = main_table(account), gateway(account)
+    account.ask("ec2", "CreateRoute", RouteTableId=table, DestinationIpv6CidrBlock="::/0", GatewayId=out)
+    with pytest.raises(UnrealisableError, match="leads out by IPv6"):
+        account.topology()
+
+
 def group(account, name: str = "g") -> str:
     made = account.ask("ec2", "CreateSecurityGroup", GroupName=name, Description="d", VpcId=account.network)["GroupId"]
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]

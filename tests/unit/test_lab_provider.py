@@ -157,6 +157,31 @@ def test_what_the_cloud_can_change_is_changed_in_place(world: World, short, chan
     assert {name: after.inputs[name] for name in change} == change
 
 
+def test_ipv6_comes_to_a_network_that_stands_and_goes_from_it_again(world: World):
+    engine, kinds = world.engine, ("vpc", "subnet", "interface")
+    plain = {short: world.made[short] for short in kinds}
+    vpc = engine.update(plain["vpc"], changed(plain["vpc"], {"assignGeneratedIpv6CidrBlock": True}))
+    found = engine.refresh(vpc)
+    assert found is not None
+    block = found.outputs["ipv6CidrBlock"]
+    assert block.endswith("00::/56")
+    six = block.replace("::/56", "::/64")
+    subnet = engine.update(plain["subnet"], changed(plain["subnet"], {"ipv6CidrBlock": six}))
+    address = six.replace("/64", "a")
+    interface = engine.update(plain["interface"], changed(plain["interface"], {"ipv6Addresses": [address]}))
+    for made, name, value in ((subnet, "ipv6CidrBlock", six), (interface, "ipv6Addresses", [address])):
+        now = engine.refresh(made)
+        assert now is not None and (now.outputs[name], now.inputs[name]) == (value, value)
+    gone = {"interface": interface, "subnet": subnet, "vpc": found}
+    for short, name, nothing in (
+        ("interface", "ipv6Addresses", []),
+        ("subnet", "ipv6CidrBlock", ""),
+        ("vpc", "ipv6CidrBlock", ""),
+    ):
+        now = engine.refresh(engine.update(gone[short], plain[short].inputs))
+        assert now is not None and now.outputs[name] == nothing
+
+
 @pytest.mark.parametrize(
     "short", ["vpc", "firewall", "key", "table", "bucket", "role", "profile", "managed_policy", "secret", "parameter"]
 )

@@ -192,6 +192,7 @@ def test_each_field_that_was_added_has_a_default_and_a_minor_version():
         3: {"Tenant.internet"},
         4: {"Definition.floating_address"},
         5: {"Definition.zones", "Definition.storage_zone", "Definition.storage_addresses"},
+        6: {"Tenant.services6", "Tenant.cidrs6"},
     }
     parts = (Definition, Tenant, Service, Slot, Source)
     fields = {f"{part.__name__}.{field.name}": field for part in parts for field in dataclasses.fields(part)}

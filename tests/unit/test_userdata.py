@@ -22,7 +22,7 @@ from twinlock.agent.boot import Boot, boot_from
 from userdata import render as rendering
 from userdata.agent_archive import build_agent_archive
 from userdata.boot_args import Dns, GatewayBoot, Twin
-from userdata.render import LIMIT_BYTES, UserDataTooLarge, pack, render, render_base64, render_firewall
+from userdata.render import LIMIT_BYTES, UserDataTooLarge, pack, render, render_base64, render_firewall, render_sysctl
 
 HERE = Path(__file__).parent
 USERDATA = HERE.parents[1] / "userdata"
@@ -40,7 +40,6 @@ def test_the_document_is_exactly_the_expected_one():
 def test_each_file_arrives_as_it_stands_here():
     files = _files(render(gateway_boot()))
     for path, source in {
-        "/etc/sysctl.d/90-twinlock.conf": "sysctl.conf",
         "/usr/local/lib/twinlock/fetch-agent": "fetch-agent.py",
         "/usr/local/lib/twinlock/first-boot": "first-boot.sh",
         "/var/lib/cloud/scripts/per-once/start-gateway": "start-gateway.sh",
@@ -53,6 +52,7 @@ def test_each_file_arrives_as_it_stands_here():
     }.items():
         assert files[path] == (USERDATA / "files" / source).read_text()
     assert files["/etc/twinlock/gateway.nft"].strip() == render_firewall(gateway_boot()).strip()
+    assert files["/etc/sysctl.d/90-twinlock.conf"].strip() == render_sysctl(gateway_boot()).strip()
 
 
 NAMES = Dns(zones=("corp.internal", "db.example.com"), resolver="169.254.169.253")

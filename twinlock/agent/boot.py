@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,6 +19,7 @@ T = TypeVar("T", str, int, bool)
 class Twin:
     slot: str
     private_address: str
+    private_address6: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class Boot:
     stock_image: bool
     floating: Floating | None = None
     dns: Dns | None = None
+    private_address6: str = ""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -115,6 +117,7 @@ def boot_from(document: object, where: str) -> Boot:
         stock_image=_of(bool, found, "stock_image", where),
         floating=_floating(found["floating"], f"{where}: floating"),
         dns=_dns(found["dns"], f"{where}: dns"),
+        private_address6=text("private_address6"),
     )
     _check_addresses(boot, where)
     return boot
@@ -124,10 +127,8 @@ def _twins(value: object, where: str) -> tuple[Twin, ...]:
     if not isinstance(value, list):
         raise BadBoot(f"{where}: twins is not a list")
     found = [_object(entry, f"{where}: twins") for entry in cast(list[object], value)]
-    return tuple(
-        Twin(slot=_of(str, entry, "slot", where), private_address=_of(str, entry, "private_address", where))
-        for entry in found
-    )
+    names = [field.name for field in fields(Twin)]
+    return tuple(Twin(**{name: _of(str, entry, name, where) for name in names}) for entry in found)
 
 
 def _floating(value: object, where: str) -> Floating | None:
@@ -154,6 +155,8 @@ def _check_addresses(boot: Boot, where: str) -> None:
         resolver = (boot.dns.resolver,) if boot.dns else ()
         for address in (boot.private_address, boot.public_address, *twins, *floating, *resolver):
             IPv4Address(address)
+        for address in filter(None, (boot.private_address6, *(twin.private_address6 for twin in boot.twins))):
+            IPv6Address(address)
         check_prefix6(boot.prefix6)
         inside = IPv4Address(boot.gateway_address) in IPv4Network(boot.tunnel_range)
     except ValueError as exc:

@@ -198,6 +198,9 @@ def _narrow_elements(some: Sequence[Narrow]) -> dict[str, list[Json]]:
         "narrow_internet": [one.address for one in some if one.internet],
         "narrow_services": [_service(row) for one in some for row in one.services],
         "narrow_networks": [_network(row) for one in some for row in one.networks],
+        "narrow6": [one.address6 for one in some if one.address6],
+        "narrow_services6": [_service(row) for one in some for row in one.services6],
+        "narrow_networks6": [_network(row) for one in some for row in one.networks6],
     }
 
 
@@ -217,6 +220,9 @@ def _reach_commands(reach: Reach) -> list[Json]:
         "storage": [prefix(cidr) for cidr in reach.storage],
         "services": list(map(_service, reach.services)),
         "networks": list(map(_network, reach.networks)),
+        "services6": list(map(_service, reach.services6)),
+        "networks6": list(map(_network, reach.networks6)),
+        "given6": [prefix(cidr) for cidr in reach.given6],
         "tenant_sources": [[prefix(cidr), source] for cidr, source in reach.tenant_sources],
         "peer_sources": [[address, source] for address, source in reach.peer_sources],
     }

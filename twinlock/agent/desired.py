@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses
 from typing import TypeVar
 
 from twinlock.agent.endings import Endings, endings
@@ -15,7 +15,7 @@ from twinlock.agent.state import LastState
 from twinlock.registry.definition import Definition, Service, Source, Tenant
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import check_name
-from twinlock.registry.ipv6 import addresses
+from twinlock.registry.ipv6 import address6, addresses, network6
 from twinlock.registry.model import Peer
 from twinlock.registry.places import HOLDS
 from twinlock.registry.preshared import PresharedKey
@@ -34,6 +34,9 @@ class Reach:
     storage: tuple[str, ...] = ()
     services: tuple[tuple[str, str, str, int], ...] = ()  # tenant's range, destination, protocol, port
     networks: tuple[tuple[str, str], ...] = ()  # tenant's range, destination
+    services6: tuple[tuple[str, str, str, int], ...] = ()  # the same by IPv6
+    networks6: tuple[tuple[str, str], ...] = ()
+    given6: tuple[str, ...] = ()  # all destinations of these; for the rest there is no IPv6
     tenant_sources: tuple[tuple[str, str], ...] = ()  # tenant's range, the address that its packets leave from
     peer_sources: tuple[tuple[str, str], ...] = ()  # peer's address, the same
 
@@ -47,6 +50,9 @@ class Narrow:
     internet: bool
     services: tuple[tuple[str, str, str, int], ...]
     networks: tuple[tuple[str, str], ...]
+    address6: str = ""
+    services6: tuple[tuple[str, str, str, int], ...] = ()
+    networks6: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +148,7 @@ class _Draft:
             if peer.preshared is not None:
                 self._preshared[peer.public_key] = self._state.preshared[peer.public_key]
             if peer.reach is not None:
-                self._narrow.setdefault(peer.address, narrow(tenant, peer))
+                self._narrow.setdefault(peer.address, narrow(tenant, peer, self._state.definition.prefix6))
 
     def take_out(self, address: str) -> list[Peer]:
         """Who was served at this address is not any more, and comes back."""
@@ -257,26 +263,42 @@ def reach(definition: Definition, storage_prefixes: Iterable[str], slot: str) ->
     probe = f"{probe_address(definition.gateway_address)}/32"
     own = [(tenant, source) for tenant in tenants for source in tenant.sources if source.slot == slot]
     prefixes = tuple(prefix for prefix in storage_prefixes if ":" not in prefix)
+    prefix6 = definition.prefix6
+    by6 = [(network6(prefix6, tenant.range), tenant) for tenant in tenants] if prefix6 else []
     return Reach(
         storage_tenants=tuple(sorted([*(tenant.range for tenant in tenants if tenant.storage), probe])),
         # The storage is no part of the internet: as long as nobody knows where it is, the internet waits too.
         internet_tenants=tuple(sorted(tenant.range for tenant in tenants if tenant.internet)) if prefixes else (),
         storage=_collapsed((*prefixes, *definition.storage_addresses)),
-        services=tuple(entry for tenant in tenants for entry in _services(tenant)),
-        networks=tuple((tenant.range, network) for tenant in tenants for network in _collapsed(tenant.cidrs)),
+        services=tuple(entry for tenant in tenants for entry in _services(tenant.range, tenant.services)),
+        networks=tuple(entry for tenant in tenants for entry in _networks(tenant.range, tenant.cidrs)),
+        services6=tuple(entry for range6, tenant in by6 for entry in _services(range6, tenant.services6)),
+        networks6=tuple(entry for range6, tenant in by6 for entry in _networks(range6, tenant.cidrs6)),
+        given6=_collapsed(
+            cidr for _, one in by6 for cidr in (*one.cidrs6, *(service.cidr for service in one.services6))
+        ),
         tenant_sources=tuple((tenant.range, source.first) for tenant, source in own),
         peer_sources=tuple(pair for tenant, source in own for pair in _peer_sources(tenant, source)),
     )
 
 
-def narrow(tenant: Tenant, peer: Peer) -> Narrow:
-    own = replace(narrowed(tenant, peer.reach), range=f"{peer.address}/32")
-    return Narrow(
+def narrow(tenant: Tenant, peer: Peer, prefix6: str) -> Narrow:
+    own, host = narrowed(tenant, peer.reach), f"{peer.address}/32"
+    four = Narrow(
         address=peer.address,
         storage=own.storage,
         internet=own.internet,
-        services=_services(own),
-        networks=tuple((own.range, network) for network in _collapsed(own.cidrs)),
+        services=_services(host, own.services),
+        networks=_networks(host, own.cidrs),
+    )
+    if not prefix6:
+        return four
+    six = address6(prefix6, peer.address)
+    return replace(
+        four,
+        address6=six,
+        services6=_services(f"{six}/128", own.services6),
+        networks6=_networks(f"{six}/128", own.cidrs6),
     )
 
 
@@ -287,17 +309,24 @@ def _peer_sources(tenant: Tenant, source: Source) -> tuple[tuple[str, str], ...]
     return tuple((str(network[place]), str(first + place)) for place in range(1, last))
 
 
-def _services(tenant: Tenant) -> tuple[tuple[str, str, str, int], ...]:
+def _services(source: str, given: Iterable[Service]) -> tuple[tuple[str, str, str, int], ...]:
     groups: dict[tuple[str, int], list[Service]] = {}
-    for service in tenant.services:
+    for service in given:
         groups.setdefault((service.protocol, service.port), []).append(service)
     return tuple(
-        (tenant.range, network, protocol, port)
+        (source, network, protocol, port)
         for (protocol, port), services in sorted(groups.items())
         for network in _collapsed(service.cidr for service in services)
     )
 
 
+def _networks(source: str, cidrs: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((source, network) for network in _collapsed(cidrs))
+
+
 def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:
-    """Merged, because nftables refuses intervals that overlap."""
-    return tuple(str(network) for network in collapse_addresses(IPv4Network(cidr) for cidr in cidrs))
+    """Merged, because nftables refuses intervals that overlap; IPv4 first."""
+    some = tuple(cidrs)
+    four = collapse_addresses(IPv4Network(cidr) for cidr in some if ":" not in cidr)
+    six = collapse_addresses(IPv6Network(cidr) for cidr in some if ":" in cidr)
+    return (*map(str, four), *map(str, six))

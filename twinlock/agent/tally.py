@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Protocol
 
 from twinlock.agent.nft import Counted
+from twinlock.registry.ipv6 import address4
 from twinlock.registry.traffic import Traffic, line, of, piece, pieces
 
 SETS = ("sent", "received", "refused")  # in the order of the fields of Traffic
@@ -37,9 +38,10 @@ class Tally:
         return self._total
 
     def read(self, counters: Callable[[str], Mapping[str, Counted]], holders: Mapping[str, str]) -> None:
-        """`counters` are the firewall's, by the name of the set. `holders` is address -> who holds it; what comes from
-        an address that nobody holds any more is its last holder's."""
-        found = {name: counters(name) for name in SETS}
+        """`counters` are the firewall's, by the name of the set; IPv6's end in 6, and count for the same host.
+        `holders` is address -> who holds it; what comes from an address that nobody holds any more is its last
+        holder's."""
+        found = {name: _by_host(counters(name), counters(f"{name}6")) for name in SETS}
         seen = {address for some in found.values() for address in some}
         for address in seen:
             now = of(chain.from_iterable(found[name].get(address, (0, 0)) for name in SETS))
@@ -61,6 +63,14 @@ class Tally:
         for address, (holder, counted) in sorted(self._held.items()):
             found.setdefault(piece(address), []).append(line(address, holder, counted))
         return {name: tuple(lines) for name, lines in found.items()}
+
+
+def _by_host(four: Mapping[str, Counted], six: Mapping[str, Counted]) -> dict[str, Counted]:
+    found = dict(four)
+    for address, (packets, size) in six.items():
+        before = found.get(address4(address), (0, 0))
+        found[address4(address)] = before[0] + packets, before[1] + size
+    return found
 
 
 class TrafficMemory:

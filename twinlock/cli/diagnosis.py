@@ -39,11 +39,12 @@ class Seen:
     addresses: tuple[str, ...] = ()  # of the host, IPv4
     connects: bool = False  # TCP 443
     answers: bool = False  # TLS, whose certificates are packets as long as they come
+    has_ipv6: bool | None = None  # whether the interface has an IPv6 address
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    cause: str  # interface, clock, port, way, handshake, dns, prefix, firewall, mtu
+    cause: str  # interface, clock, ipv6, port, way, handshake, dns, prefix, firewall, mtu
     text: str  # what, and its mend
 
 
@@ -51,7 +52,7 @@ def diagnose(seen: Seen) -> tuple[Finding, ...]:
     """Empty if all is well. A way that is down beside one that is up is told, and explains nothing else."""
     if not seen.is_up:
         return (Finding(cause="interface", text=f"there is no interface {seen.interface}: bring it up with wg-quick"),)
-    return (*_clock(seen), *_ways(seen), *_first(_handshake(seen), _names(seen), _path(seen)))
+    return (*_clock(seen), *_ipv6(seen), *_ways(seen), *_first(_handshake(seen), _names(seen), _path(seen)))
 
 
 def _clock(seen: Seen) -> Iterator[Finding]:
@@ -61,6 +62,13 @@ def _clock(seen: Seen) -> Iterator[Finding]:
             f"this machine's clock is {abs(seen.skew):.0f} s {side}: set it; handshakes and storage requests are dated"
         )
         yield Finding(cause="clock", text=text)
+
+
+def _ipv6(seen: Seen) -> Iterator[Finding]:
+    routed = [cidr for cidr in seen.allowed if ":" in cidr]
+    if routed and seen.has_ipv6 is False:
+        text = f"the file routes {', '.join(routed)}, and {seen.interface} has no IPv6 address: switch IPv6 on"
+        yield Finding(cause="ipv6", text=f"{text} (net.ipv6.conf.all.disable_ipv6), and bring the tunnel up anew")
 
 
 def _ways(seen: Seen) -> Iterator[Finding]:

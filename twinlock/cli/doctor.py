@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -76,7 +77,17 @@ def look(interface: str, region: str) -> Seen:
         addresses=addresses,
         connects=connects,
         answers=answers,
+        has_ipv6=_has_ipv6(interface),
     )
+
+
+def _has_ipv6(interface: str, listed: Path = Path("/proc/net")) -> bool | None:
+    """Whether it has an address that is more than its link's own. None: this machine does not say."""
+    if not listed.is_dir():
+        return None
+    lines = (listed / "if_inet6").read_text().splitlines() if (listed / "if_inet6").exists() else []
+    rows = (line.split() for line in lines)  # address, number, length, scope (0: global), flags, name
+    return any(row[-1] == interface and row[3] == "00" for row in rows)
 
 
 def _age(row: Sequence[str], now: float) -> float | None:

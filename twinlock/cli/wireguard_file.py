@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from twinlock.cli.client_names import PrivateNames, named_zones, wg_quick_lines
 from twinlock.cli.private_key import PrivateKey
@@ -65,9 +65,11 @@ def allowed_networks(definition: Definition, tenant: Tenant, gateways: Iterable[
         raise Refused("no gateway has told the storage's addresses yet: wait until `twinlock status` shows one ready")
     private = definition.storage_addresses if tenant.storage else ()
     wanted = (*prefixes, *private, *tenant.cidrs, *(service.cidr for service in tenant.services))
+    by6 = (*tenant.cidrs6, *(service.cidr for service in tenant.services6)) if definition.prefix6 else ()
     networks = collapse_addresses(IPv4Network(cidr) for cidr in wanted)
+    networks6 = collapse_addresses(IPv6Network(cidr) for cidr in by6)
     own = host_networks(definition.prefix6, definition.gateway_address)
-    return (*own, *(str(network) for network in networks))
+    return (*own, *map(str, networks), *map(str, networks6))
 
 
 def wg_quick(file: ClientFile, private_key: PrivateKey | None) -> str:

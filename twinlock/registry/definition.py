@@ -14,15 +14,15 @@ import json
 import re
 from dataclasses import MISSING, asdict, dataclass
 from dataclasses import fields as dataclass_fields
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Literal, cast
 
 from twinlock.registry.ipv6 import check_prefix6
 
 VERSION = 1
 # 1: Definition.key, Tenant.preshared_keys, .max_key_age; 2: Definition.prefix6; 3: Tenant.internet;
-# 4: Definition.floating_address; 5: Definition.zones, .storage_zone, .storage_addresses
-MINOR = 5
+# 4: Definition.floating_address; 5: Definition.zones, .storage_zone, .storage_addresses; 6: Tenant.services6, .cidrs6
+MINOR = 6
 # A client's file names them to programs, one of which is a shell.
 _ZONE = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
@@ -63,6 +63,18 @@ class Tenant:
     preshared_keys: bool = False  # each new key of a peer has a pre-shared key beside it
     max_key_age: int | None = None  # seconds; who has an older key is due for rotation
     internet: bool = False  # all that is no private network, too
+    # By IPv6, apart from the others: a gateway from before follows without them.
+    services6: tuple[Service, ...] = ()
+    cidrs6: tuple[str, ...] = ()
+
+    @property
+    def all_services(self) -> tuple[Service, ...]:
+        """Of both families."""
+        return (*self.services, *self.services6)
+
+    @property
+    def all_cidrs(self) -> tuple[str, ...]:
+        return (*self.cidrs, *self.cidrs6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +109,13 @@ class Definition:
 
 
 Part = type[Definition | Tenant | Service | Slot | Source]
-_PARTS: dict[str, Part] = {"tenants": Tenant, "slots": Slot, "services": Service, "sources": Source}
+_PARTS: dict[str, Part] = {
+    "tenants": Tenant,
+    "slots": Slot,
+    "services": Service,
+    "services6": Service,
+    "sources": Source,
+}
 
 
 class DefinitionError(ValueError):
@@ -183,6 +201,8 @@ def _tenant(value: object) -> Tenant:
         preshared_keys=preshared_keys,
         max_key_age=None if fields.get("max_key_age") is None else _number(fields, "max_key_age"),
         internet=internet,
+        services6=tuple(_service(entry) for entry in _list(fields, "services6")) if "services6" in fields else (),
+        cidrs6=_texts(fields, "cidrs6") if "cidrs6" in fields else (),
     )
 
 
@@ -229,6 +249,8 @@ def _check_addresses(definition: Definition) -> None:
                 raise DefinitionError(f"tenant {tenant.name}: range {tenant.range} is not inside {tunnel}")
             for cidr in (*tenant.cidrs, *(service.cidr for service in tenant.services)):
                 IPv4Network(cidr)
+            for cidr in (*tenant.cidrs6, *(service.cidr for service in tenant.services6)):
+                IPv6Network(cidr)
             for source in tenant.sources:
                 if source.count < 1:
                     raise DefinitionError(f"tenant {tenant.name}: {source.count} source addresses on {source.slot}")

@@ -6,7 +6,7 @@ So no host needs a second lease, quarantine or item: whoever has the one address
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 PREFIX_BITS = 96
 # A gateway asks anew at each change, for as many peers as it can hold.
@@ -16,6 +16,11 @@ _remembered = lru_cache(maxsize=1 << 17)
 def address6(prefix6: str, address: str) -> str:
     """`prefix6` as `ipaddress` writes it, ending in /96; `address` is IPv4."""
     return str(IPv6Network(prefix6)[int(IPv4Address(address))])
+
+
+def address4(address: str) -> str:
+    """The IPv4 address of the host that has this one."""
+    return str(IPv4Address(int(IPv6Address(address)) & 0xFFFFFFFF))
 
 
 def network6(prefix6: str, cidr: str) -> str:

@@ -16,7 +16,7 @@ def names(tenant: Tenant) -> tuple[str, ...]:
     """Of all that the tenant may reach: "storage", "internet", its services' names, its networks as written."""
     storage = (STORAGE,) if tenant.storage else ()
     internet = (INTERNET,) if tenant.internet else ()
-    return (*storage, *internet, *(service.name for service in tenant.services), *tenant.cidrs)
+    return (*storage, *internet, *(service.name for service in tenant.all_services), *tenant.all_cidrs)
 
 
 def chosen(named: Iterable[str]) -> tuple[str, ...] | None:
@@ -41,4 +41,6 @@ def narrowed(tenant: Tenant, reach: Sequence[str] | None) -> Tenant:
         internet=tenant.internet and INTERNET in reach,
         services=tuple(service for service in tenant.services if service.name in reach),
         cidrs=tuple(cidr for cidr in tenant.cidrs if cidr in reach),
+        services6=tuple(service for service in tenant.services6 if service.name in reach),
+        cidrs6=tuple(cidr for cidr in tenant.cidrs6 if cidr in reach),
     )
