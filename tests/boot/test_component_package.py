@@ -14,7 +14,7 @@ import yaml
 from pulumi.runtime.proto import provider_pb2 as pb
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from components.models import Gateway, Network, Registry, Service, Settings, Storage, Tenant, Tunnel
+from components.models import Dns, Gateway, Network, Registry, Service, Settings, Storage, Tenant, Tunnel
 from components.package_inputs import camel
 from tests.account import held
 from tests.cloud import LAB_CONFIG, Cloud, cloud, project, pulumi
@@ -23,7 +23,7 @@ from twinlock import __version__
 pytestmark = pytest.mark.timeout(400)
 
 PACKAGE = Path(__file__).parents[2] / "package"
-MODELS = (Gateway, Network, Registry, Service, Storage, Tenant, Tunnel)
+MODELS = (Dns, Gateway, Network, Registry, Service, Storage, Tenant, Tunnel)
 COMPONENT = "twinlock:index:Environment"
 # What a program's SDK for the package would send: the schema's names, as every language has them.
 CONSUMER = """
