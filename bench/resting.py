@@ -36,13 +36,21 @@ from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLeas
 from userdata.render import boot_json, render_firewall
 
 SECONDS = 35.0  # the box is compared once meanwhile
-_SETTLED_SECONDS = 5.0
+_START_SECONDS, _SETTLED_SECONDS = 90.0, 5.0
 
 
 class RestingRegistry(HeldRegistry):
     """Nobody asks anything of this gateway, and it has no twin."""
 
-    def put_gateway(self, record: GatewayRecord) -> None: ...
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.served = threading.Event()
+
+    def put_gateway(self, record: GatewayRecord) -> None:
+        """A record is written only once the box is what the registry asks for."""
+        if record.serving:
+            self.served.set()
+
     def keep_ways(self, slot: str, piece: str, ends: tuple[str, ...]) -> None: ...
     def keep_traffic(self, slot: str, piece: str, lines: tuple[str, ...]) -> None: ...
     def end_rotation(self, rotation: Rotation) -> None: ...
@@ -123,11 +131,12 @@ def measure(count: int) -> float:
     subprocess.run(["wireguard-go", PAIR], check=True, capture_output=True)
     run(("nft", "-f", "-"), render_firewall(BOOT))
     with tempfile.TemporaryDirectory() as name:
-        agent = gateway(RestingRegistry(count), Path(name))
+        registry = RestingRegistry(count)
+        agent = gateway(registry, Path(name))
         life = threading.Thread(target=agent.run, daemon=True)
         life.start()
-        while not agent.serving:
-            time.sleep(0.1)
+        if not registry.served.wait(_START_SECONDS):
+            raise RuntimeError(f"no peer is served after {_START_SECONDS:.0f} s")
         time.sleep(_SETTLED_SECONDS)
         began, used = time.monotonic(), _processor()
         time.sleep(SECONDS)
