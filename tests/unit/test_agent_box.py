@@ -17,6 +17,7 @@ from twinlock.agent.changes import Changes, Have, diff
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import desired
 from twinlock.agent.errors import CommandFailed
+from twinlock.agent.gate import set_gate
 from twinlock.agent.nft import Nft, prefix
 from twinlock.agent.wg import Wg, parse_dump
 
@@ -181,6 +182,14 @@ def test_nft_gets_one_transaction_of_json_and_no_text_of_its_own():
         }
     ]
     json.dumps(machine.transactions)
+
+
+def test_keeping_the_gate_lists_no_set_in_the_process_that_changes_one():
+    """nft would read all elements of all sets for it: of sixty thousand peers five times a second."""
+    machine = Machine()
+    set_gate(Nft(machine), "open")
+    assert machine.asked == [("nft", "-j", "list", "set", "inet", "twinlock", "fresh"), ("nft", "-j", "-f", "-")]
+    assert not [command for command in machine.transactions[0] if "list" in command]
 
 
 def test_a_call_takes_the_old_session_away_first():
