@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import typer
@@ -37,16 +38,32 @@ NASTY = {
     "another place": "../../etc/passwd",
     "a shell's words": "$HOME`id`;%s{0}",
 }
-# What the other parameters hold meanwhile, so that the bad one is reached.
+# What the other parameters hold meanwhile, so that the bad one is reached: with these a command does what it is for, as
+# far as it can without a cloud. tests/unit/test_cli_bad_input.py has the environment in which they are sound.
 _GOOD = {
     "public_key": "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=",
     "tenant": "red",
-    "region": "eu-west-1",
-    "image": "ami-0123456789abcdef0",
     "what": "kill",
-    "keys": "folder",
-    "out": "made",
+    "keys": "keys",
+    "region": "eu-west-1",
 }
+_OF_ITS_OWN = {
+    ("peer", "apply"): {"file": "peers.yaml"},
+    ("peer", "approve"): {"name": "waiting", "tenant": "red"},
+    ("peer", "rotate"): {"name": "laptop"},
+    ("peer", "revoke"): {"name": "laptop"},
+    ("peer", "show"): {"name": "laptop"},
+    ("peer", "config"): {"name": "laptop", "private_key_file": "own.key"},
+    ("ci", "run"): {"tenant": "auto"},
+    ("ci", "rotate-due"): {"tenant": "red"},
+    ("gateway", "roll"): {"slot": "b"},
+    ("gateway", "drain"): {"slot": "b"},
+    ("environment", "new"): {"region": "eu-west-1", "image": "ami-0123456789abcdef0"},
+    ("registry", "rotate-data-key"): {"tenant": "locked"},
+    ("registry", "restore"): {"file": "lab.registry"},
+}
+# What stands in the place of something else.
+_INSTEAD = {(("peer", "approve"), "file"): {"name", "tenant"}}
 
 
 def lay_files(folder: Path) -> None:
@@ -87,27 +104,43 @@ def run(*words: str) -> Said:
     return Said(code or 0, out.getvalue(), err.getvalue())
 
 
+def sound(path: tuple[str, ...]) -> dict[str, str]:
+    """A value for each parameter that a command needs, by the parameter's name."""
+    own = _OF_ITS_OWN.get(path, {})
+    needed = {one.name: _GOOD.get(one.name, "fine") for one in TREE[path].params if one.required}
+    return needed | own
+
+
+def flags(path: tuple[str, ...]) -> list[str]:
+    """What takes no value: "--json", "--no-protect"."""
+    found = [one for one in TREE[path].params if getattr(one, "is_flag", False)]
+    return [max(names, key=len) for one in found for names in (one.opts, one.secondary_opts) if names]
+
+
 def tries(path: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """(what is bad, the words) for each parameter of a command that takes a value, and each bad value."""
-    parameters = TREE[path].params
-    for bad in parameters:
+    """(what is bad, the words) for each parameter of a command that takes a value, and each bad value; now and then
+    with a flag as well."""
+    before, switches = ["--environment=lab", *path], cycle(["", "", *flags(path)])
+    for flag in flags(path):
+        yield flag, [*before, flag, *words_of(path, sound(path))]
+    for bad in TREE[path].params:
         if getattr(bad, "is_flag", False):
             continue
+        left_out = _INSTEAD.get((path, bad.name), set())
+        meanwhile = {name: value for name, value in sound(path).items() if name not in left_out}
         for kind, value in NASTY.items():
-            yield f"{bad.name}: {kind}", ["--environment=lab", *path, *_words(parameters, bad, value)]
+            switch = [word for word in (next(switches),) if word]
+            yield f"{bad.name}: {kind} {switch}", [*before, *switch, *words_of(path, meanwhile | {bad.name: value})]
+    if path == ("status",):  # what stands before a command's name is the same for them all
+        for kind, value in NASTY.items():
+            yield f"the program's environment: {kind}", [f"-e={value}", "--json", *path]
 
 
-def _words(parameters, bad, value: str) -> list[str]:
-    wanted = [one for one in parameters if one is bad or one.required]
-    return words_of(wanted, {one.name: value if one is bad else _GOOD.get(one.name, "fine") for one in wanted})
-
-
-def words_of(parameters, values: Mapping[str, str]) -> list[str]:
+def words_of(path: tuple[str, ...], values: Mapping[str, str]) -> list[str]:
     """A command's words, with these values for its parameters."""
-    options = [f"{one.opts[0]}={values[one.name]}" for one in parameters
-               if one.name in values and one.param_type_name == "option"]  # fmt: skip
-    arguments = [values[one.name] for one in parameters if one.name in values and one.param_type_name != "option"]
-    return [*options, "--", *arguments]
+    given = [one for one in TREE[path].params if one.name in values]
+    options = [f"{one.opts[0]}={values[one.name]}" for one in given if one.param_type_name == "option"]
+    return [*options, "--", *(values[one.name] for one in given if one.param_type_name != "option")]
 
 
 def wrong_with(said: Said) -> str:

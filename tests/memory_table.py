@@ -8,6 +8,8 @@ from twinlock.registry.definition import Definition, definition_to_json
 from twinlock.registry.keys import DEFINITION, DEFINITION_JSON, DEFINITION_SORT, PARTITION, SORT
 from twinlock.registry.table import Condition, Delete, Item, Key, LostRace, Put, Write, key_of
 
+_AT_ONCE = 100  # items of one transaction, in every cloud
+
 
 class MemoryTable:
     name = "twinlock-memory"
@@ -37,6 +39,8 @@ class MemoryTable:
         return None
 
     def transact(self, writes: Sequence[Write]) -> None:
+        if not 1 <= len(writes) == len(set(map(_key, writes))) <= _AT_ONCE:
+            raise ValueError(f"no service takes {len(writes)} writes to {len(set(map(_key, writes)))} items at once")
         if not all(_holds(write.condition, self.items.get(_key(write))) for write in writes):
             raise LostRace("a condition failed")
         for write in writes:

@@ -269,14 +269,14 @@ def config(
     preshared = None if preshared_key_file is None else read_preshared_key(preshared_key_file)
     opened = scope.open()
     file = client_file(opened, tenant, name, key, preshared, full=full, single=single, names=not no_dns)
+    rendered = render(file, key, form)
+    written = [] if out is None else write_all(rendered, out)
     if full:
         screen.show_warning(_FULL)
     if file.names is not None and form in (Form.QR, Form.PNG):
         screen.show_warning(f"{_PHONE} ({', '.join(file.names.zones)})")
     for each in aged_keys(tenant_of(opened.registry.definition(), tenant), [file.peer], int(time.time())):
         screen.show_warning(f"{name}'s key is {each.words(int(time.time()))}: twinlock peer rotate gives it a new one")
-    rendered = render(file, key, form)
-    written = [] if out is None else write_all(rendered, out)
     if scope.json:
         screen.show_json(_file_facts(file, rendered, written))
     elif out is None:

@@ -45,15 +45,25 @@ def read_private_key(path: Path) -> PrivateKey:
 
 
 def write_private(path: Path, content: str | bytes, *, replace: bool) -> None:
-    """0600 from birth. Raises Refused if it can't be written, or exists and is not to be replaced."""
+    """0600 from birth. Raises Refused if it can't be written, or exists and is not to be replaced; nothing is left."""
+    if path.name in ("", ".."):
+        raise Refused(f"can't write {path}: it is a folder, name a file in it")
     target = path.with_name(f".{path.name}.{os.getpid()}.new") if replace else path
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode("ascii") if isinstance(content, str) else content)
         if replace:
-            target.replace(path)
+            _put_in_place(target, path)
     except FileExistsError as exc:
         raise Refused(f"{target} is there already, and a key is never overwritten: choose another --out") from exc
     except OSError as exc:
         raise Refused(f"can't write {path}: {exc.strerror}") from exc
+
+
+def _put_in_place(target: Path, path: Path) -> None:
+    try:
+        target.replace(path)
+    except OSError:
+        target.unlink()
+        raise
