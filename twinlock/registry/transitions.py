@@ -160,10 +160,14 @@ def revoke(moment: Moment, lives: Sequence[Peer]) -> Change:
             raise Refused(f"peer {peer.name} of tenant {peer.tenant} is {peer.state}: there is nothing to revoke")
     first = lives[0]
     lease = Lease(first.address, first.name, first.public_key, moment.now)
-    writes = [
+    writes: list[Write] = [
         *(write for peer in lives for write in _ended(moment, peer)),
         Put(items.lease_item(first.tenant, lease, QUARANTINE), equals("public_key", first.public_key)),
     ]
+    if not any(peer.state == "pending" for peer in lives):
+        # A rotation that was asked for meanwhile has no number that would show it, and must not stay. To delete what is
+        # not there, or has expired, takes no right that whoever revokes does not have.
+        writes.append(Delete((keys.pending(first.tenant), first.name), absent() | at_most("expires_at", moment.now)))
     return Change(action="revoke", peer=replace(first, state="revoked"), writes=tuple(writes))
 
 
