@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,8 @@ PACKAGES = {
     "java": "default-jre-headless",
     "mvn": "maven",
 }
+# What moves data through tunnels for users: `make test-all` uses it with the settings that twinlock prints.
+USERS_PACKAGES = {"rclone": "rclone", "s3fs": "s3fs", "aws": "awscli"}
 
 
 class SetupError(Exception):
@@ -84,9 +86,9 @@ def run(log: Path, *command: str | Path, cwd: Path = ROOT, env: dict[str, str] |
         )
 
 
-def missing_packages(wanted: tuple[str, ...]) -> list[str]:
+def missing_packages(wanted: Mapping[str, str]) -> list[str]:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [PACKAGES[command] for command in wanted if not shutil.which(command, path=path)]
+    missing = [package for command, package in wanted.items() if not shutil.which(command, path=path)]
     # Debian splits ensurepip off; without it `python3 -m venv` makes an environment that can't install.
     if (
         sys.platform == "linux"
@@ -96,7 +98,7 @@ def missing_packages(wanted: tuple[str, ...]) -> list[str]:
     return missing
 
 
-def install_packages(wanted: tuple[str, ...]) -> None:
+def install_packages(wanted: Mapping[str, str]) -> None:
     missing = missing_packages(wanted)
     if not missing:
         return
@@ -320,7 +322,7 @@ def set_up(goal: str) -> None:
         raise SetupError(f"{goal} is nothing to set up: say preview, lab or everything")
     if goal == "preview":
         LOGS.mkdir(parents=True, exist_ok=True)
-        install_packages(())  # python3-venv, where it is missing
+        install_packages({})  # python3-venv, where it is missing
         side_by_side((ENVIRONMENT, PULUMI))
         return
     if sys.platform != "linux" or os.geteuid() != 0:
@@ -329,8 +331,8 @@ def set_up(goal: str) -> None:
             "without it `make preview` runs the program against the lab's control plane"
         )
     LOGS.mkdir(parents=True, exist_ok=True)
-    install_packages(tuple(PACKAGES))
-    # What only tests need that `make test` leaves out: the stock image's mirror, programs in TypeScript.
+    # What only tests need that `make test` leaves out: users' programs, the stock image's mirror, TypeScript.
+    install_packages(PACKAGES | USERS_PACKAGES if goal == "everything" else PACKAGES)
     more, stock = ((TYPESCRIPT,), (STOCK,)) if goal == "everything" else ((), ())
     side_by_side((ENVIRONMENT, PULUMI, *more), (DYNAMODB,), (IMAGE, *stock))
 

@@ -143,7 +143,7 @@ _STOPS_AT = {
     ("ci", "run"): "no gateway took the new peer",
     ("gateway", "switch"): "gateway b does not serve",
     ("environment", "destroy"): "no pulumi on PATH",
-    ("environment", "policy"): "no pulumi on PATH",
+    ("environment", "policy"): "no AWS credentials",
     ("environment", "recover"): "no pulumi on PATH",
     ("environment", "image"): "no AWS region",
 }

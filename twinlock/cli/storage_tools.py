@@ -45,11 +45,17 @@ def where(tool: Tool) -> str:
     """The file that the text belongs into."""
     match tool:
         case Tool.AWS:
-            return "~/.aws/config, then: aws --profile twinlock-…"
+            return (
+                "~/.aws/config, then: AWS_PROFILE=twinlock-… aws … (with --profile, credentials that the environment "
+                "holds would be passed over)"
+            )
         case Tool.RCLONE:
             return "~/.config/rclone/rclone.conf, then: rclone copy FILES twinlock-…:BUCKET"
         case Tool.S3FS:
-            return "the options of /etc/fstab, or after s3fs BUCKET FOLDER -o"
+            return (
+                "the options of /etc/fstab, or after s3fs BUCKET FOLDER -o; with it use_session_token where the "
+                "environment holds a role's credentials, iam_role=auto on an instance that has one"
+            )
         case _:
             assert_never(tool)
 
