@@ -111,7 +111,7 @@ def test_a_mistake_in_the_settings_is_named_before_there_is_a_job(made: Cloud, t
 
 def test_a_refusal_ends_a_job_with_resource_and_mend(made: Cloud, tmp_path: Path):
     with platform(made, tmp_path / "platform") as (client, _):
-        body = settings(network={"vpc_id": "vpc-0123456789abcdef0", "ipv6": False})
+        body = settings(network={"vpc_id": "vpc-0123456789abcdef0", "cidr6": "2001:db8:1::/56"})
         job = ask(client, "refused", "preview", "a", body).json()
         end = list(followed(client, job["id"]))[-1][2]
         assert end["state"] == "failed"
