@@ -39,10 +39,11 @@ class Cloud:
         }
 
     def environment(self) -> dict[str, str]:
-        """Of the engine, with a state of this cloud's own."""
+        """Of the engine, with a state and a home of this cloud's own: this checkout's lab may go down meanwhile."""
         state = self.folder / "state"
         state.mkdir(exist_ok=True)
-        return {**deploy.environment(self.aws()), "PULUMI_BACKEND_URL": f"file://{state}"}
+        own = {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_HOME": str(self.folder / "pulumi")}
+        return {**deploy.environment(self.aws()), **own}
 
 
 @contextmanager
