@@ -25,7 +25,7 @@ from typing import BinaryIO
 ROOT = Path(__file__).resolve().parent.parent
 # Those of a lane run one after the other, the lanes side by side.
 LANES = (("static", "unit", "boot"), ("lab",))
-NICER = "5"  # the first lane's session, from -20 to 19; https://man7.org/linux/man-pages/man7/sched.7.html (autogroup)
+NICER = "3"  # the first lane's session, from -20 to 19; https://man7.org/linux/man-pages/man7/sched.7.html (autogroup)
 TIERS = tuple(tier for lane in LANES for tier in lane)
 WORKERS = min((os.cpu_count() or 1) + 1, 8)
 OPTIONS = {

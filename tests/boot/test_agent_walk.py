@@ -155,7 +155,7 @@ def test_a_restarted_client_is_called_again(stage):
     stage.client.run("wg-quick", "down", "wg-c")
     time.sleep(1.1)  # WireGuard's own tool shows handshakes in whole seconds
     stage.client.run("wg-quick", "up", "wg-c")
-    until("an answer after the restart", lambda: stage.ask(stage.storage, 443), 10)
+    until("an answer after the restart", lambda: stage.ask(stage.storage, 443))
 
 
 def test_when_the_serving_gateway_dies_the_other_calls(stage):
@@ -164,7 +164,7 @@ def test_when_the_serving_gateway_dies_the_other_calls(stage):
     stage.gateways[dead].run("ip", "link", "set", "to-net", "down")
     stage.gateways[dead].stop(stage.agents[dead], signal.SIGKILL)
     until(f"{other} serves", lambda: _records(stage)[other].serving, 15)
-    until("an answer from the other one", lambda: stage.ask(stage.storage, 443), 10)
+    until("an answer from the other one", lambda: stage.ask(stage.storage, 443))
 
 
 def test_a_gateway_that_reboots_waits_and_takes_no_client_back(stage):

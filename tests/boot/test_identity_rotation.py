@@ -117,7 +117,7 @@ def test_a_peer_that_keeps_its_file_loses_nothing_while_the_service_identity_rot
 def test_a_peer_with_a_new_file_is_served_by_the_new_identity_and_the_old_one_ends_with_the_last(stage):
     rotation = stage.registry.rotations()["service"]
     _restart_client(stage)
-    until("an answer on the new identity", lambda: stage.ask(stage.storage, 443), 10)
+    until("an answer on the new identity", lambda: stage.ask(stage.storage, 443))
     assert _shaken(stage, _records(stage)["a"].service_public_key)
     until("an answer by IPv6", lambda: stage.pings6("10.100.0.1"), 5)
     running = steady(stage)
@@ -152,10 +152,10 @@ def test_a_ways_identity_rotates_beside_the_old_one(stage):
     stage.client.write("/etc/wireguard/wg-c.conf", keep)
     stage.client.run("wg-quick", "up", "wg-c")
     until("the old way", lambda: _shaken(stage, old), 10)
-    until("an answer with the old file", lambda: stage.ask(stage.storage, 443), 10)
+    until("an answer with the old file", lambda: stage.ask(stage.storage, 443))
     _restart_client(stage)
     until("the new way", lambda: _shaken(stage, new), 10)
-    until("an answer with the new file", lambda: stage.ask(stage.storage, 443), 10)
+    until("an answer with the new file", lambda: stage.ask(stage.storage, 443))
 
 
 @pytest.mark.long
@@ -164,7 +164,7 @@ def test_a_second_rotation_takes_the_first_side_again(stage):
     new = _rotate(stage, "service", 3600)
     assert gap(running) < 1.0
     _restart_client(stage)
-    until("an answer on the second new identity", lambda: stage.ask(stage.storage, 443), 10)
+    until("an answer on the second new identity", lambda: stage.ask(stage.storage, 443))
     assert _shaken(stage, new)
     place = stage.gateways[_serving(stage)]
     assert place.run("wg", "show", "wg-service", "public-key").strip() == new
