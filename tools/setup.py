@@ -29,7 +29,7 @@ PULUMI_AT_LEAST = (3, 232, 0)
 PULUMI_MODULE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 PULUMI_VERSION_FLAG = "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.232.0"
 
-# command that shows a package is there -> Debian package
+# command, or pattern of a file, that shows a package is there -> Debian package
 PACKAGES = {
     "wg": "wireguard-tools",
     "wireguard-go": "wireguard-go",
@@ -45,8 +45,15 @@ PACKAGES = {
     "java": "default-jre-headless",
     "mvn": "maven",
 }
-# What moves data through tunnels for users: `make test-all` uses it with the settings that twinlock prints.
-USERS_PACKAGES = {"rclone": "rclone", "s3fs": "s3fs", "aws": "awscli"}
+# What users move data with, and read client files with: `make test-all` gives it what twinlock prints.
+USERS_PACKAGES = {
+    "rclone": "rclone",
+    "s3fs": "s3fs",
+    "aws": "awscli",
+    "zbarimg": "zbar-tools",
+    "/usr/lib/*/girepository-1.0/NM-1.0.typelib": "gir1.2-nm-1.0",
+    "/usr/lib/python3/dist-packages/gi": "python3-gi",
+}
 
 
 class SetupError(Exception):
@@ -88,7 +95,11 @@ def run(log: Path, *command: str | Path, cwd: Path = ROOT, env: dict[str, str] |
 
 def missing_packages(wanted: Mapping[str, str]) -> list[str]:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [package for command, package in wanted.items() if not shutil.which(command, path=path)]
+    missing = [
+        package
+        for sign, package in wanted.items()
+        if not (any(Path("/").glob(sign.lstrip("/"))) if sign.startswith("/") else shutil.which(sign, path=path))
+    ]
     # Debian splits ensurepip off; without it `python3 -m venv` makes an environment that can't install.
     if (
         sys.platform == "linux"

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,34 @@ wg-quick up "$1" >&2
 ip -o route get 151.101.1.9
 ip -o route get 198.51.100.11 mark "$(wg show tlfull fwmark)"
 ip -6 -o route get 2606:4700::1
+"""
+# NetworkManager's own reader of keyfiles, without its daemon: the connection as it understood it, and its warnings.
+KEYFILE = """
+import json, sys, gi
+gi.require_version("NM", "1.0")
+from gi.repository import GLib, NM
+def warned(keyfile, connection, kind, data, user):
+    if kind == NM.KeyfileHandlerType.WARN:
+        warnings.append(data.get_group() + ": " + data.get_message())
+    return False
+warnings, file = [], GLib.KeyFile()
+file.load_from_file(sys.argv[1], GLib.KeyFileFlags.NONE)
+read = NM.keyfile_read(file, "/etc/NetworkManager/system-connections", NM.KeyfileHandlerFlags.NONE, warned, None)
+read.verify()
+tunnel = read.get_setting_by_name("wireguard")
+peers = [tunnel.get_peer(number) for number in range(tunnel.get_peers_len())]
+ip = [read.get_setting_ip4_config(), read.get_setting_ip6_config()]
+print(json.dumps({
+    "warnings": warnings, "key": tunnel.get_private_key(), "mtu": tunnel.get_mtu(),
+    "peers": [
+        [one.get_public_key(), one.get_endpoint(), one.get_persistent_keepalive(),
+         [one.get_allowed_ip(number) for number in range(one.get_allowed_ips_len())], one.is_valid(True, True)]
+        for one in peers
+    ],
+    "addresses": [each.get_address(number).get_address() for each in ip for number in range(each.get_num_addresses())],
+    "dns": [ip[0].get_dns(number) for number in range(ip[0].get_num_dns())],
+    "search": [ip[0].get_dns_search(number) for number in range(ip[0].get_num_dns_searches())],
+}))
 """
 
 
@@ -90,6 +119,49 @@ def test_a_keyfile_holds_the_whole_tunnel(key):
     assert read["ipv4"]["address1"] == f"{four}/32"
     assert dict(read["ipv6"]) == ({"address1": f"{six[0]}/128", "method": "manual"} if six else {"method": "disabled"})
     assert with_key("networkmanager").stdout == with_key("networkmanager").stdout, "the same file each time"
+
+
+def read_by_networkmanager(path: Path) -> dict[str, Any]:
+    said = subprocess.run(
+        ["/usr/bin/python3", "-c", KEYFILE, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(said.stdout)
+
+
+@pytest.mark.long
+def test_networkmanager_reads_the_whole_tunnel_from_its_keyfile(named, tmp_path):
+    path = tmp_path / "tl.nmconnection"
+    assert with_key("networkmanager", "--out", str(path)).exit_code == 0
+    read, shown = read_by_networkmanager(path), facts("peer", "config", "job", "-t", "auto")
+    ways = [[public_key(f"way {slot}"), f"198.51.100.1{at}:51820", 25, [], True] for at, slot in enumerate("ab")]
+    assert read == {
+        "warnings": [],
+        "key": named,
+        "mtu": shown["mtu"],
+        "peers": [[public_key("service"), None, 0, shown["allowed"], True], *ways],
+        "addresses": facts("peer", "show", "job", "-t", "auto")["addresses"],
+        "dns": ["10.64.0.1"],
+        "search": ["~corp.internal", "~db.example.com"],
+    }
+
+
+def seen_by_a_camera(picture: Path) -> str:
+    argv = ["zbarimg", "--raw", "--quiet", str(picture)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.long
+def test_a_camera_reads_the_file_from_the_picture_and_from_the_terminal(key, tmp_path):
+    assert with_key("png", "--out", "tl.png").exit_code == 0
+    text = config("--private-key-file", "job.key", "--no-dns").stdout
+    assert seen_by_a_camera(Path("tl.png")).strip() == text.strip()
+    # Two dots a character, one above the other, drawn light on dark; a camera wants a few pixels a dot.
+    drawn = [line for line in with_key("qr").stdout.splitlines() if set(line) & set("█▀▄")]
+    rows = [[one in lit for one in line] for line in drawn for lit in ("█▀", "█▄")]
+    pixels = [" ".join("1 1 1 1" if not dot else "0 0 0 0" for dot in row) for row in rows for _ in range(4)]
+    shown = tmp_path / "terminal.pbm"
+    shown.write_text(f"P1\n{4 * len(rows[0])} {len(pixels)}\n" + "\n".join(pixels) + "\n")
+    assert seen_by_a_camera(shown).strip() == text.strip()
 
 
 def test_the_picture_is_a_png_for_its_owner_alone_and_the_terminal_shows_blocks(key):

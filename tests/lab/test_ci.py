@@ -14,9 +14,11 @@ import pytest
 from lab import calls, clients
 from lab.aws.names import SERVICE_ADDRESSES
 from lab.echo import ADDRESS as ECHO
+from lab.fabric.kernel import RESOLVERS
 from lab.measure import echo
 from tests.within import within
 
+PRIVATE = "ip-10-20-0-10.eu-west-1.compute.internal"
 STORAGE = SERVICE_ADDRESSES["s3"]
 PROBE = str(Path(__file__).with_name("job_probe.py"))
 
@@ -24,6 +26,8 @@ PROBE = str(Path(__file__).with_name("job_probe.py"))
 def job(*words: str, **more: object) -> subprocess.Popen[str]:
     """`twinlock ci run …` as a pipeline's machine runs it, with an enroller's credentials and nothing else."""
     namespace = calls.client("runner", "port-restricted")
+    if "--netns" not in words:
+        words = ("--no-dns", *words)  # a machine's systemd-resolved is one for all of its namespaces
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     return subprocess.Popen(
         ["ip", "netns", "exec", namespace, clients.TWINLOCK, "-e", "lab", "ci", "run", "-t", "jobs", *words],
@@ -71,6 +75,14 @@ def test_a_narrowed_job_reaches_what_was_named_and_nothing_else_whatever_it_rout
         3, "", "twinlock: tenant jobs does not reach nfs; it reaches storage, echo",
     )  # fmt: skip
     assert jobs(lab, "approved", "pending") == []
+
+
+def test_a_job_in_a_namespace_of_its_own_finds_private_names_at_the_gateway_and_no_others(lab) -> None:
+    for name, address in ((PRIVATE, "10.20.0.10"), ("example.com", "")):
+        found = job("--netns", "--", "sh", "-c", f"getent ahostsv4 {name} | sed -n 's/ .*//p;q'")
+        said, told = found.communicate(timeout=90)
+        assert (found.returncode, said.strip()) == (0, address), told
+    assert not list(RESOLVERS.glob("ci-*"))
 
 
 def test_the_commands_exit_code_is_the_jobs_and_its_end_revokes(lab) -> None:

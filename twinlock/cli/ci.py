@@ -34,6 +34,9 @@ def run(
     ttl: Annotated[str, typer.Option(help="Shut out after this even if nothing revokes it: 30m, 2h.")] = "30m",
     reach: Reach = None,
     netns: Annotated[bool, typer.Option("--netns", help="Only the command uses the tunnel, and nothing else.")] = False,
+    no_dns: Annotated[
+        bool, typer.Option("--no-dns", help="Without the private names that the gateways answer for.")
+    ] = False,
     wait: Annotated[str, typer.Option(help="How long to wait for the gateways.")] = "60s",
     environment: EnvironmentName = None,
 ) -> None:
@@ -43,7 +46,9 @@ def run(
     opened, wanted = scope.open(), narrow.chosen(reach or ())
     with stoppable() as shield:
         try:
-            code = _run(opened, tenant, seconds, wanted, patience, command, netns=netns, shield=shield)
+            code = _run(
+                opened, tenant, seconds, wanted, patience, command, netns=netns, names=not no_dns, shield=shield
+            )
         except Stopped as stopped:
             code = 128 + stopped.number
     raise typer.Exit(code)
@@ -58,13 +63,14 @@ def _run(
     command: Sequence[str],
     *,
     netns: bool,
+    names: bool,
     shield: Callable[[], None],
 ) -> int:
     name, key = fresh_name(), make_private_key()
     with temporary_peer(opened, tenant, name, key, ttl, reach, shield) as made:
         screen.show_note(f"{name} has {made.peer.address} until {screen.moment(made.peer.expires_at)}")
         wait_for_gateways(opened, tenant, patience)
-        file = client_file(opened, tenant, name, key, made.preshared)
+        file = client_file(opened, tenant, name, key, made.preshared, names=names)
         with tunnel(name, file, key, namespace=netns) as path:
             try:
                 wait_for_handshake(path, file.service_public_key, patience)

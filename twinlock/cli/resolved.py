@@ -1,4 +1,4 @@
-"""What systemd-resolved was told of a tunnel's interface: the only file of the command that runs `resolvectl`."""
+"""What systemd-resolved is told of a tunnel's interface: the only file of the command that runs `resolvectl`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def told(interface: str) -> PrivateNames | None:
     servers, domains = (_said(verb, interface) for verb in ("dns", "domain"))
     zones = tuple(domain.removeprefix("~") for domain in domains)
     return PrivateNames(server=servers[0], zones=zones) if servers else None
+
+
+def tell(interface: str, names: PrivateNames) -> bool:
+    """Has it ask for these names there until the interface goes; whether it was there to be told."""
+    if shutil.which("resolvectl") is None:
+        return False
+    words = (["dns", interface, names.server], ["domain", interface, *names.routed])
+    return all(
+        subprocess.run(["resolvectl", *each], capture_output=True, timeout=_SECONDS, check=False).returncode == 0
+        for each in words
+    )
 
 
 def _said(verb: str, interface: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 The private key goes in by standard input and is in no file. Where the machine's kernel has no WireGuard, wireguard-go.
 With a namespace of its own the interface is made outside and moved in: its packets travel outside, what is inside
-uses the tunnel and nothing else.
+uses the tunnel and nothing else, so the gateway is its only name server.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from twinlock.cli import resolved, screen
+from twinlock.cli.client_names import PrivateNames
 from twinlock.cli.private_key import PrivateKey
 from twinlock.cli.wireguard_file import ClientFile, wg_text
 from twinlock.registry.errors import Refused, RegistryError
 
 _SECONDS = 20  # for one command
+_RESOLVERS = Path("/etc/netns")  # `ip netns exec` shows the files under a namespace's name as those of /etc
 
 
 class TunnelFailed(RegistryError):  # noqa: N818
@@ -96,6 +100,20 @@ def _make(made: Tunnel, file: ClientFile, key: PrivateKey) -> None:
     _run(made.inside(["ip", "link", "set", name, "mtu", str(file.mtu), "up"]))
     for network in filter(carried, file.allowed):
         _run(made.inside(["ip", "route", "add", network, "dev", name]))
+    if file.names is not None:
+        _resolve(made, file.names)
+
+
+def _resolve(made: Tunnel, names: PrivateNames) -> None:
+    if made.namespace is not None:
+        _resolver(made.namespace).parent.mkdir(parents=True, exist_ok=True)
+        _resolver(made.namespace).write_text(f"nameserver {names.server}\n")
+    elif not resolved.tell(made.interface, names):
+        screen.show_note("private names need systemd-resolved, and do not resolve here (--netns does without it)")
+
+
+def _resolver(namespace: str) -> Path:
+    return _RESOLVERS / namespace / "resolv.conf"
 
 
 def _carried(made: Tunnel) -> Callable[[str], bool]:
@@ -111,6 +129,7 @@ def _unmake(made: Tunnel) -> None:
         _works(argv)
     if made.namespace is not None:
         _works(["ip", "netns", "del", made.namespace])
+        shutil.rmtree(_resolver(made.namespace).parent, ignore_errors=True)
 
 
 def _run(argv: Sequence[str], stdin: str = "") -> str:
