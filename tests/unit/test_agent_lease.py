@@ -307,6 +307,62 @@ def test_two_live_gateways_that_lost_each_other_change_roles_once_at_most(offset
 
 
 @settings(max_examples=100, deadline=None)
+@given(OFFSETS, WRONGS, st.floats(1.0, 5.0), st.floats(0.5, 10.0), st.floats(0.0, 2.0))
+def test_who_took_without_the_registry_keeps_what_it_took_when_that_is_back(offsets, wrongs, apart, heard, lag):
+    """The lease there is still the old owner's, which has let go to its twin and must not take it for its own."""
+    world = World(offsets, wrongs)
+    world.run(2)
+    (before,) = world.serving()
+    world.without_registry = {"a", "b"}
+    world.pair = False
+    world.run(apart)
+    world.pair = True
+    world.run(heard)
+    assert world.serving() != [before] and len(world.serving()) == 1
+    world.without_registry = {"ab".replace(before, "")}
+    for rest in (lag, 6.0):  # one of them is back in the registry first
+        for _ in range(round(rest / STEP)):
+            world.run(STEP)
+            assert world.serving() != [before]
+        world.without_registry = set()
+    assert len(world.registry.owners) == 2 and len(world.serving()) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(OFFSETS, WRONGS, st.floats(0.0, 3.0), st.floats(0.5, 8.0))
+def test_who_took_over_from_a_dead_twin_without_the_registry_serves_on_when_that_is_back(offsets, wrongs, alone, gone):
+    """Though the lease is not the one that it had last seen: its owner had renewed it before it died."""
+    world = World(offsets, wrongs)
+    world.run(2)
+    (before,) = world.serving()
+    other = "ab".replace(before, "")
+    world.without_registry = {other}
+    world.run(alone)
+    world.kill("ab".index(before))
+    world.run(gone + 1.0)
+    assert world.serving() == [other]
+    world.without_registry = set()
+    for _ in range(80):
+        world.run(STEP)
+        assert world.serving() == [other]
+    assert world.registry.owners == [before, other]
+
+
+def test_who_took_over_without_the_registry_lets_go_to_a_twin_that_renews_its_lease():
+    """They lost each other, and one of them the registry: it knows no better until it is back."""
+    world = World((0.0, 0.0), (0, 0))
+    world.run(2)
+    (before,) = world.serving()
+    world.without_registry, world.pair = {"ab".replace(before, "")}, False
+    world.run(6)
+    assert len(world.serving()) == 2
+    world.without_registry = set()
+    world.run(1.5)
+    assert world.serving() == [before]
+    assert world.registry.owners == [before]
+
+
+@settings(max_examples=100, deadline=None)
 @given(OFFSETS, st.sampled_from(["pair", "cut off", "crash"]), st.lists(st.booleans(), max_size=3))
 def test_a_client_that_downloads_is_back_with_the_new_owner_as_soon_as_the_old_one_is_shut(offsets, what, lost):
     world, client = World(offsets, (0, 0)), Client()

@@ -13,9 +13,9 @@ from tests.userdata_samples import gateway_boot
 from twinlock.agent.boot import boot_from
 from twinlock.agent.channel import Singles, Word
 from twinlock.agent.interfaces import SERVICE, tunnels, wg_quick_text
+from twinlock.agent.ownership import Silent
 from twinlock.agent.private_key import new_private_key
 from twinlock.agent.run import Gateway
-from twinlock.registry.model import ShardLease
 from userdata.boot_args import Floating
 from userdata.render import boot_json
 
@@ -83,8 +83,8 @@ def test_a_takeover_calls_them_from_the_floating_address_until_they_answer(stage
     turn(stage, gateway)
     gateway.own.events.put(Word(slot="b", serving=True, term=1))
     gateway.own.events.put(Singles(slot="b", singles={ANN: END}))
+    gateway.own.events.put(Silent(slot="b"))
     gateway.server.turn()
-    stage.table.lease = ShardLease(shard=0, owner="a", until_ms=int(NOW * 1000))
     turn(stage, gateway)
     assert gateway.serving
     gateway.server.round()

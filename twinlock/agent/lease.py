@@ -9,6 +9,10 @@ stands by takes it
 - when it is stale: unchanged for 3 s while the registry answered, and its owner silent;
 - when its owner hands it over.
 
+Who took without the registry finds the old owner's lease there when it is back. The old owner, where it hears a twin
+serve under a higher term, does not take what is its own. The new one goes on as long as it hears that the old one
+stands by, or sees that it does not renew; after 3 s of that it has the lease.
+
 A word counts without the registry too, if that does not answer in time. Each taking has a higher term; a gateway that
 hears a twin serve under a higher one lets go.
 """
@@ -74,7 +78,7 @@ def fell_silent(view: View, slot: str, clock: float) -> View:
     if was.heard and not view.serving and (was.serving or owner == slot):
         return replace(view, word=slot, word_at=clock)
     # An owner without any twin has to hear from the registry at once, or it is in doubt.
-    return view if _hears(view) else replace(view, sure_until=min(view.sure_until, clock + SILENT_SECONDS))
+    return view if _hears_any(view) else replace(view, sure_until=min(view.sure_until, clock + SILENT_SECONDS))
 
 
 def heard(view: View, slot: str, serving: bool, term: int) -> View:
@@ -92,24 +96,27 @@ def claim(view: View, clock: float) -> Claim | None:
     lease = view.lease
     if not view.serving and clock - view.handed_at < HANDED_SECONDS:
         return None
+    if lease is not None and lease.owner == view.me and _yields(view):
+        return None
     if lease is None or lease.owner == view.me:
         return Claim()
     if (view.serving or view.word == lease.owner) and clock - view.word_at < WORD_SECONDS:
         return Claim(over=lease.owner)
-    silent = not view.twins.get(lease.owner, Twin()).heard
-    if view.serving or (silent and view.answered and clock - view.changed_at >= LEASE_SECONDS):
-        return Claim(seen=lease.until_ms)
-    return Claim()
+    stale = not _hears(view, lease.owner) and view.answered and clock - view.changed_at >= LEASE_SECONDS
+    # What it took without the registry it claims at once, unless the owner renewed meanwhile: then that may live.
+    taken = view.serving and (not view.answered or _hears(view, lease.owner))
+    return Claim(seen=lease.until_ms) if stale or taken else Claim()
 
 
 def answered(view: View, lease: ShardLease, began: float, clock: float) -> View:
     """The registry's word: the lease that is in force. `began` is when the question was sent."""
     changed = view.changed_at if view.lease == lease and view.answered else clock
+    kept = view.lease is not None and view.lease.owner == lease.owner and not _renews(view, lease)
     view = replace(view, lease=lease, changed_at=changed, answered=True)
     if lease.owner != view.me:
-        # A question from before a taking says nothing about it.
-        return replace(view, serving=view.serving and began <= view.word_at)
-    if not view.serving and began < view.handed_at + HANDED_SECONDS:
+        # A question from before a taking says nothing about it, nor does a lease that its owner no longer goes by.
+        return replace(view, serving=view.serving and (began <= view.word_at or kept))
+    if _yields(view) or (not view.serving and began < view.handed_at + HANDED_SECONDS):
         return view
     view = replace(view, sure_until=max(view.sure_until, began + RENEWED_SECONDS), word="")
     return view if view.serving else take(view, clock)
@@ -147,7 +154,7 @@ def hand_over(view: View, clock: float) -> View:
 
 def is_calm(view: View) -> bool:
     """Whether the registry need not be asked more often than usual."""
-    return _hears(view) and not view.word
+    return _hears_any(view) and not view.word
 
 
 def gate(view: View, clock: float) -> Gate:
@@ -159,5 +166,22 @@ def gate(view: View, clock: float) -> Gate:
     return "open" if any(twin.heard and not twin.serving for twin in view.twins.values()) else "doubt"
 
 
-def _hears(view: View) -> bool:
+def _yields(view: View) -> bool:
+    """A twin is heard to serve, and this gateway has let go to it."""
+    return not view.serving and any(
+        twin.heard and twin.serving and (twin.term, slot) > (view.term, view.me) for slot, twin in view.twins.items()
+    )
+
+
+def _renews(view: View, lease: ShardLease) -> bool:
+    """Whether the owner of this lease still goes by it: it serves, or is silent and renews."""
+    twin = view.twins.get(lease.owner, Twin())
+    return twin.serving if twin.heard else view.answered and view.lease != lease
+
+
+def _hears(view: View, slot: str) -> bool:
+    return view.twins.get(slot, Twin()).heard
+
+
+def _hears_any(view: View) -> bool:
     return not view.twins or any(twin.heard for twin in view.twins.values())
