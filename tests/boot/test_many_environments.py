@@ -55,7 +55,7 @@ def test_twenty_environments_by_four_workers_do_not_meet(made: Cloud):
 
 @pytest.mark.long
 def test_two_environments_at_once_are_previewed_apart(made: Cloud):
-    """What `make test` has time for: two engines, one account, each with its own names."""
+    """Two engines, one account, each with its own names."""
     platform = Automation(STACK, made.folder / "work", made.environment())
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(platform.preview, [wanted(COUNT), wanted(COUNT + 1)])
