@@ -35,13 +35,15 @@ def _create(api: Api, inputs: Json) -> str:
 
 
 def _close(api: Api, identifier: str, _inputs: Json) -> None:
-    """The real provider takes back the rule by which AWS lets everything out of a new group."""
-    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-    try:
-        api.call("ec2", "revoke_security_group_egress", GroupId=identifier, IpPermissions=everything)
-    except ApiError as refused:
-        if refused.code != "InvalidPermission.NotFound":
-            raise
+    """The real provider takes back the rules by which AWS lets everything out of a new group: the one by IPv6 is there
+    in a network that has IPv6."""
+    for everywhere in ({"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}):
+        everything = [{"IpProtocol": "-1", **everywhere}]
+        try:
+            api.call("ec2", "revoke_security_group_egress", GroupId=identifier, IpPermissions=everything)
+        except ApiError as refused:
+            if refused.code != "InvalidPermission.NotFound":
+                raise
 
 
 def _read(api: Api, identifier: str, _inputs: Json) -> Json | None:

@@ -209,7 +209,10 @@ def test_what_the_program_ignores_is_no_difference(world: World):
     assert list(world.engine.diff(made, wanted, ignored=("tags", "enableDnsHostnames")).diffs) == []
 
 
-def test_a_new_security_group_lets_nothing_out(world: World):
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_a_new_security_group_lets_nothing_out(world: World, ipv6: bool):
+    vpc = world.made["vpc"]
+    world.engine.update(vpc, changed(vpc, {"assignGeneratedIpv6CidrBlock": ipv6}))
     assert world.made["firewall"].outputs["egress"] == []
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 _TAG = "twinlock:environment"
-_TARGETS = ("GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "VpcPeeringConnectionId")
+_DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+_TARGETS = ("GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "VpcPeeringConnectionId",
+            "EgressOnlyInternetGatewayId")  # fmt: skip
 Row = Mapping[str, object]
 
 
@@ -37,7 +39,10 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
+    """`kind` is what EC2 calls such a destination: IPv4, IPv6 or a prefix list."""
+
     table: str
+    kind: str
     destination: str
     text: str
 
@@ -60,7 +65,7 @@ def remove(ec2: Ec2, stranger: Rule | Route) -> None:
         case Rule():
             ec2.revoke_security_group_ingress(GroupId=stranger.group, SecurityGroupRuleIds=[stranger.id])
         case Route():
-            ec2.delete_route(RouteTableId=stranger.table, DestinationCidrBlock=stranger.destination)
+            ec2.delete_route(RouteTableId=stranger.table, **{stranger.kind: stranger.destination})
 
 
 def strange_rules(rules: Sequence[Row], groups: Mapping[str, str], environment: str) -> Iterator[Rule]:
@@ -70,10 +75,14 @@ def strange_rules(rules: Sequence[Row], groups: Mapping[str, str], environment: 
             continue
         egress, group = bool(row["IsEgress"]), str(row["GroupId"])
         other = row.get("CidrIpv4") or row.get("CidrIpv6") or row.get("PrefixListId") or "another group"
-        ports = f"{row.get('FromPort')}-{row.get('ToPort')}"
         way = "to" if egress else "from"
-        text = f"unknown rule of {groups[group]}: {row['IpProtocol']} {ports} {way} {other}"
+        text = f"unknown rule of {groups[group]}: {_what(row)} {way} {other}"
         yield Rule(id=str(row["SecurityGroupRuleId"]), group=group, egress=egress, text=text)
+
+
+def _what(row: Row) -> str:
+    """A rule of all protocols has no ports."""
+    return "everything" if str(row["IpProtocol"]) == "-1" else f"{row['IpProtocol']} {row['FromPort']}-{row['ToPort']}"
 
 
 def strange_routes(tables: Sequence[Row]) -> Iterator[Route]:
@@ -81,12 +90,13 @@ def strange_routes(tables: Sequence[Row]) -> Iterator[Route]:
     for table in tables:
         for row in cast(Sequence[Row], table.get("Routes") or ()):
             target = str(next((row[kind] for kind in _TARGETS if row.get(kind)), "elsewhere"))
-            destination = str(row.get("DestinationCidrBlock") or "")
+            kind = next((each for each in _DESTINATIONS if row.get(each)), "")
+            destination = str(row.get(kind))
             public = _name(table).endswith("-public") and destination == "0.0.0.0/0" and target.startswith("igw-")
-            if not destination or target == "local" or target.startswith("vpce-") or public:
+            if not kind or target == "local" or target.startswith("vpce-") or public:
                 continue
             text = f"unknown route of {_name(table)}: {destination} to {target}"
-            yield Route(table=str(table["RouteTableId"]), destination=destination, text=text)
+            yield Route(table=str(table["RouteTableId"]), kind=kind, destination=destination, text=text)
 
 
 def _tags(row: Row) -> dict[str, str]:
