@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Action = Literal["create", "update", "replace", "delete", "read", "same"]
+# "import" takes what is there into the stack, "forget" lets it go from the stack and stay.
+Action = Literal["create", "import", "update", "replace", "delete", "forget", "read", "same"]
 
 # Losing one of these loses data: a replacement is a deletion.
 HOLD_DATA = (
@@ -24,8 +25,10 @@ ACTIONS: Mapping[str, Action] = {
     "delete": "delete",
     "read": "read",
     "same": "same",
-    "import": "create",
+    "import": "import",
 }
+# The same of a resource that stays in the cloud: a deletion lets it go, a replacement takes in another one.
+RETAINED: Mapping[Action, Action] = {"delete": "forget", "replace": "import"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +80,26 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Of the policy pack."""
+    """Of the policy pack. `text` begins with the rule's description."""
 
     rule: str
     level: str
     text: str
     urn: str
 
+    @property
+    def last_line(self) -> str:
+        """What is wrong with this resource."""
+        return self.text.strip().rpartition("\n")[2]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Left:
-    """What a destruction leaves: protected, or for `days` in its recovery window. `cost` is what it goes on costing."""
+    """What a destruction leaves: protected, for `days` in its recovery window, or adopted, which stays its owner's.
+    `cost` is what it goes on costing."""
 
     urn: str
-    why: Literal["protected", "recovery"]
+    why: Literal["protected", "recovery", "adopted"]
     days: int | None
     cost: str
 

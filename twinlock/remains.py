@@ -31,11 +31,17 @@ def left(before: Json, after: Json) -> Iterator[Left]:
     stays = {str(each["urn"]): each for each in _resources(after)}
     for urn, each in stays.items():
         if each.get("protect"):
-            yield Left(urn=urn, why="protected", days=None, cost=_COSTS.get(str(each["type"]), "nothing"))
+            yield Left(urn=urn, why="protected", days=None, cost=_cost(each))
     for each in _resources(before):
-        days = _days(each)
-        if days and str(each["urn"]) not in stays:
-            yield Left(urn=str(each["urn"]), why="recovery", days=days, cost="nothing")
+        urn, days = str(each["urn"]), _days(each)
+        if urn not in stays and each.get("retainOnDelete"):
+            yield Left(urn=urn, why="adopted", days=None, cost=_cost(each))
+        elif urn not in stays and days:
+            yield Left(urn=urn, why="recovery", days=days, cost="nothing")
+
+
+def _cost(resource: Json) -> str:
+    return _COSTS.get(str(resource["type"]), "nothing")
 
 
 def _days(resource: Json) -> int:

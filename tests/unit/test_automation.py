@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 from pulumi.automation import EngineEvent, OpType, StepEventMetadata
-from pulumi.automation.events import DiagnosticEvent, PolicyEvent, ResourcePreEvent, ResOutputsEvent
+from pulumi.automation.events import (
+    DiagnosticEvent,
+    PolicyEvent,
+    ResourcePreEvent,
+    ResOutputsEvent,
+    StepEventStateMetadata,
+)
 
 from components.settings import parse
 from tests.unit.program_build import CONFIG, changed
@@ -55,6 +61,21 @@ def test_the_engines_steps_become_changes_and_a_replacement_counts_once():
     assert replaced in [event.change for event in events if isinstance(event, Started)]
     assert [event.change for event in events if isinstance(event, Done)] == [replaced]
     assert report(events).changed == (replaced,) and report(events).counts() == {"replace": 1}
+
+
+def test_what_is_taken_into_the_stack_and_let_go_of_it_is_neither_made_nor_lost():
+    stays = StepEventStateMetadata("", BUCKET, "data", "", "", retain_on_delete=True)
+    steps = [
+        step(OpType.IMPORT, BUCKET),
+        step(OpType.DELETE, BUCKET, old=stays),
+        step(OpType.REPLACE, BUCKET, old=stays),
+        step(OpType.DELETE, BUCKET, old=StepEventStateMetadata("", BUCKET, "data", "", "")),
+    ]
+    told = [event for one in steps for event in heard(resource_pre_event=ResourcePreEvent(metadata=one))]
+    changes = [event.change for event in told if isinstance(event, Started)]
+    assert [(one.action, one.loses_data) for one in changes] == [
+        ("import", False), ("forget", False), ("import", False), ("delete", True),
+    ]  # fmt: skip
 
 
 def test_what_holds_data_is_known_when_it_goes():

@@ -53,6 +53,12 @@ def test_what_is_protected_and_what_can_be_restored_is_named_with_its_cost():
     assert "$0.023" in found[0].cost and found[1].cost == "nothing"
 
 
+def test_what_was_there_before_is_named_as_its_owners_and_what_it_costs_too():
+    adopted = {**resource("aws:s3/bucket:Bucket", "archive"), "retainOnDelete": True}
+    [found] = left(state(adopted), state())
+    assert (found.name, found.why, found.days) == ("archive", "adopted", None) and "$0.023" in found.cost
+
+
 def test_nothing_is_left_of_an_environment_that_was_never_made():
     assert list(left({"deployment": {}}, {"deployment": {}})) == []
     assert Left(urn=f"{STACK}::a:b:C::x", why="protected", days=None, cost="").name == "x"

@@ -9,7 +9,7 @@ from pulumi.automation import CommandError, EngineEvent, StepEventMetadata
 
 from twinlock.automation.errors import Refused
 from twinlock.automation.mends import mend
-from twinlock.change import ACTIONS, Done, Event, Failed, Finding, Message, ResourceChange, Started
+from twinlock.change import ACTIONS, RETAINED, Done, Event, Failed, Finding, Message, ResourceChange, Started
 
 
 def told(event: EngineEvent) -> Generator[Event]:
@@ -34,6 +34,8 @@ def _change(metadata: StepEventMetadata) -> ResourceChange | None:
     action = ACTIONS.get(str(metadata.op.value))
     if action is None:
         return None
+    if metadata.old is not None and metadata.old.retain_on_delete:
+        action = RETAINED.get(action, action)
     detailed = cast(Mapping[str, object], metadata.detailed_diff or {})
     properties = detailed or dict.fromkeys(metadata.diffs or ())
     return ResourceChange(action=action, urn=metadata.urn, properties=tuple(sorted(properties)))

@@ -41,7 +41,7 @@ def destroy(
         ]
         screen.show_json({"infrastructure": facts(found), "left": left})
         return
-    screen.show_line(f"{len(found.changed)} resources of {name} are deleted")
+    screen.show_line(f"{found.counts().get('delete', 0)} resources of {name} are deleted")
     if found.left:
         rows = [[screen.plain(one.name), _why(one), one.cost] for one in found.left]
         screen.show_table("", ("LEFT", "WHY", "COSTS"), rows)
@@ -50,4 +50,10 @@ def destroy(
 
 
 def _why(one: Left) -> str:
-    return "protected" if one.why == "protected" else f"can be restored for {one.days} days"
+    match one.why:
+        case "protected":
+            return "protected"
+        case "recovery":
+            return f"can be restored for {one.days} days"
+        case "adopted":
+            return "was there before"

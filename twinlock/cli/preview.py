@@ -14,7 +14,7 @@ import typer
 from twinlock.change import Report, report
 from twinlock.cli import screen, stack_file
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
-from twinlock.cli.preview_comment import comment
+from twinlock.cli.preview_comment import comment, summary
 from twinlock.registry.errors import Refused, RegistryError
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def preview(
         screen.show_text(comment(name, found, policy=policy_pack is not None, failure=failure))
     else:
         show(found)
+        if found.changed:
+            screen.show_line(summary(found))
     if failure:
         raise RegistryError(f"the preview of {name} failed: {failure}")
 
@@ -102,7 +104,7 @@ def show(found: Report) -> None:
     else:
         screen.show_line("no changes")
     for finding in found.findings:
-        screen.show_line(f"{finding.level} [bold]{finding.rule}[/]: {screen.plain(finding.text)}")
+        screen.show_line(f"{finding.level} [bold]{finding.rule}[/]: {screen.plain(finding.last_line)}")
 
 
 def facts(found: Report) -> screen.Json:

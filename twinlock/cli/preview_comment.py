@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from twinlock.change import Action, Finding, Report, ResourceChange
 
-_ORDER: tuple[Action, ...] = ("delete", "replace", "update", "create")
+_ORDER: tuple[Action, ...] = ("delete", "replace", "update", "create", "import", "forget")
 # More rows than this are folded, the dangerous ones first.
 _ROWS = 20
 
 
 def comment(environment: str, found: Report, *, policy: bool, failure: str = "") -> str:
     """Markdown. `policy`: whether a pack was asked; `failure`: why the preview did not go through."""
-    parts = [f"<!-- twinlock preview {environment} -->\n### Twinlock `{environment}`: {_title(found, failure)}"]
+    title = "the preview failed" if failure else summary(found)
+    parts = [f"<!-- twinlock preview {environment} -->\n### Twinlock `{environment}`: {title}"]
     changed = sorted(found.changed, key=lambda one: (_ORDER.index(one.action), one.name, one.type))
     lost = [one for one in changed if one.loses_data]
     if lost:
@@ -27,9 +28,7 @@ def comment(environment: str, found: Report, *, policy: bool, failure: str = "")
     return "\n\n".join(parts) + "\n"
 
 
-def _title(found: Report, failure: str) -> str:
-    if failure:
-        return "the preview failed"
+def summary(found: Report) -> str:
     counts = found.counts()
     return ", ".join(f"{counts[action]} to {action}" for action in _ORDER if action in counts) or "no changes"
 
@@ -57,12 +56,11 @@ def _policy(findings: Sequence[Finding]) -> str:
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     for one in sorted(findings, key=lambda found: (found.level != "mandatory", found.rule, found.text)):
-        last = one.text.strip().splitlines()[-1] if one.text.strip() else ""
-        yield f"- {one.level} {_code(one.rule)}: {_cell(last)}"
+        yield f"- {one.level} {_code(one.rule)}: {_cell(one.last_line)}"
 
 
 def _properties(one: ResourceChange) -> str:
-    return "" if one.action in ("create", "delete") else ", ".join(map(_code, one.properties))
+    return "" if one.action in ("create", "import", "delete", "forget") else ", ".join(map(_code, one.properties))
 
 
 def _kind(one: ResourceChange) -> str:
