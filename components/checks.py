@@ -55,6 +55,7 @@ def across(parts: Parts) -> Iterator[Problem]:
     if network is not None:
         yield from _sizes("twinlock:network.cidr", network.cidr, 16, 24)
         yield from _zones(network, parts.region)
+        yield from _adoption(network)
     if tunnel is not None:
         yield from _sizes("twinlock:tunnel.range", tunnel.range, 8, 24)
         yield from ipv6.check(parts.environment, tunnel)
@@ -99,6 +100,12 @@ def _sizes(key: str, network: IPv4Network, largest: int, smallest: int) -> Itera
         yield _problem(key, network, "is public address space", "choose a part of 10.0.0.0/8, 172.16.0.0/12 or alike")
     if any(network.overlaps(reserved) for reserved in METADATA):
         yield _problem(key, network, "holds addresses of the cloud itself", "choose another network")
+
+
+def _adoption(network: Network) -> Iterator[Problem]:
+    if network.adopt and network.vpc_id is None:
+        mend = "name it in twinlock:network.vpc_id, or leave adopt out"
+        yield _problem("twinlock:network.adopt", "true", "names no VPC to adopt", mend)
 
 
 def _zones(network: Network, region: str | None) -> Iterator[Problem]:

@@ -41,6 +41,11 @@ class Network(Model):
         pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$",
         description="the id of a VPC to live in, such as vpc-0123456789abcdef0, with `cidr` a free part of it",
     )
+    adopt: bool = Field(
+        default=False,
+        description="with vpc_id, true or false: take that VPC into the stack as it stands, by import; "
+        "it stays when the environment goes",
+    )
     cidr: IPv4Network = Field(
         default=IPv4Network("10.20.0.0/16"), description="a private network of /16 to /24, such as 10.20.0.0/16"
     )

@@ -14,10 +14,10 @@ from policies.resource import Resource
 
 @dataclass(frozen=True, kw_only=True)
 class Exempt:
-    """`component` is the innermost Twinlock component around the resource."""
+    """`components` are those of Twinlock that the resource may lie in, the innermost one counting."""
 
     rules: frozenset[str]
-    component: str
+    components: frozenset[str]
     matches: Callable[[Resource], bool]
     reason: str
 
@@ -35,39 +35,35 @@ def _agents_bucket(resource: Resource) -> bool:
 EXCEPTIONS = (
     Exempt(
         rules=frozenset({"no-ingress-from-world"}),
-        component="twinlock:aws:Firewall",
+        components=frozenset({"twinlock:aws:Firewall"}),
         matches=_tunnel_port,
         reason="Clients call from anywhere. WireGuard does not answer whoever has no key; "
         "twinlock:tunnel.client_ranges narrows it.",
     ),
     Exempt(
         rules=frozenset({"no-public-address"}),
-        component="twinlock:aws:Addresses",
+        components=frozenset({"twinlock:aws:Addresses", "twinlock:aws:FloatingIp"}),
         matches=lambda resource: resource.type == "aws:ec2/eip:Eip",
-        reason="Clients need an address to call, and it has to outlive the machine.",
-    ),
-    Exempt(
-        rules=frozenset({"no-public-address"}),
-        component="twinlock:aws:FloatingIp",
-        matches=lambda resource: resource.type == "aws:ec2/eip:Eip",
-        reason="Clients that hold one peer know one address, and it has to follow the machine that serves.",
+        reason="Clients need an address to call, and it has to outlive the machine; in the mode floating-ip one more, "
+        "which follows the machine that serves, for clients that hold one peer.",
     ),
     Exempt(
         rules=frozenset({"bucket-endpoint-only", "bucket-has-versions", "encrypted-bucket", "deletion-protection"}),
-        component="twinlock:aws:Storage",
+        components=frozenset({"twinlock:aws:Storage"}),
         matches=_agents_bucket,
         reason="The gateways' program, which is public: written by the deployer from anywhere, checked by its digest, "
         "and made anew by the next deployment; and the object that each gateway overwrites all day.",
     ),
     Exempt(
-        rules=frozenset({"bucket-has-encryption", "bucket-has-versions", "tags"}),
-        component="twinlock:aws:AdoptedBucket",
-        matches=lambda resource: resource.type == "aws:s3/bucket:Bucket",
-        reason="It was there before: what is in it was stored under its owner's encryption, versions and tags.",
+        rules=frozenset({"bucket-has-encryption", "bucket-has-versions", "tags", "deletion-protection"}),
+        components=frozenset({"twinlock:aws:AdoptedBucket", "twinlock:aws:AdoptedNetwork"}),
+        matches=lambda resource: resource.type in ("aws:s3/bucket:Bucket", "aws:ec2/vpc:Vpc"),
+        reason="It was there before: what is in it was stored under its owner's encryption, versions and tags, and the "
+        "end of the environment leaves it where it is.",
     ),
     Exempt(
         rules=frozenset({"encrypted-table"}),
-        component="twinlock:aws:Registry",
+        components=frozenset({"twinlock:aws:Registry"}),
         matches=lambda resource: resource.type == "aws:dynamodb/table:Table",
         reason="It holds public keys, and what is secret in it is wrapped already; with a key of the account a poll "
         "each second would depend on KMS.",
@@ -79,6 +75,6 @@ def exempt(rule: str, resource: Resource) -> Exempt | None:
     """The exception that covers a finding, if one does."""
     inside = [kind for kind in resource.within if kind.startswith("twinlock:")]
     for one in EXCEPTIONS:
-        if rule in one.rules and inside and inside[-1] == one.component and one.matches(resource):
+        if rule in one.rules and inside and inside[-1] in one.components and one.matches(resource):
             return one
     return None

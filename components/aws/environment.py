@@ -78,6 +78,7 @@ class Environment(ComponentResource):
             cidr6=None if self._settings.network.cidr6 is None else str(self._settings.network.cidr6),
             slots=self._plan.slots,
             existing=self._existing.network,
+            adopt=self._settings.network.adopt,
         )
         return Network(self._plan.name, args, self._child())
 

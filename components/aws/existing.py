@@ -29,6 +29,7 @@ Found = TypeVar("Found")
 @dataclass(frozen=True, kw_only=True)
 class ExistingNetwork:
     vpc_id: str
+    cidr: str  # its first one, which never changes
     internet_gateway: str
 
 
@@ -63,7 +64,9 @@ def _network(settings: Settings, problems: list[Problem]) -> ExistingNetwork | N
         return None
     problems += [*_fits(settings, vpc), *_free(settings, vpc_id)]
     gateway = _asked(problems, key, vpc_id, lambda: _internet_gateway(vpc_id))
-    return None if gateway is None else ExistingNetwork(vpc_id=vpc_id, internet_gateway=gateway)
+    if gateway is None:
+        return None
+    return ExistingNetwork(vpc_id=vpc_id, cidr=vpc.cidr_block, internet_gateway=gateway)
 
 
 def _internet_gateway(vpc_id: str) -> str:

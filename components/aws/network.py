@@ -16,6 +16,7 @@ from pulumi_aws.ec2.route_table_association import RouteTableAssociation
 from pulumi_aws.ec2.subnet import Subnet
 from pulumi_aws.ec2.vpc import Vpc
 
+from components.aws.adopted import AdoptedNetwork
 from components.aws.existing import ExistingNetwork
 from components.aws.tags import tags
 from components.ipv6 import host6, subnet6
@@ -30,6 +31,7 @@ class NetworkArgs:
     cidr6: str | None  # of an existing network
     slots: tuple[SlotPlan, ...]
     existing: ExistingNetwork | None
+    adopt: bool  # whether `existing` is imported
 
 
 class Network(ComponentResource):
@@ -62,7 +64,7 @@ class Network(ComponentResource):
         args = self._args
         if args.existing is not None:
             block6 = None if args.cidr6 is None else pulumi.Output.from_input(args.cidr6)
-            return pulumi.Output.from_input(args.existing.vpc_id), block6
+            return self._there_before(args.existing), block6
         vpc = Vpc(
             f"{self._name}-vpc",
             cidr_block=args.cidr,
@@ -73,6 +75,12 @@ class Network(ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         return vpc.id, vpc.ipv6_cidr_block if args.ipv6 else None
+
+    def _there_before(self, existing: ExistingNetwork) -> pulumi.Output[str]:
+        if not self._args.adopt:
+            return pulumi.Output.from_input(existing.vpc_id)
+        child = ResourceOptions(parent=self)
+        return AdoptedNetwork(f"{self._name}-vpc", existing.vpc_id, existing.cidr, opts=child).vpc.id
 
     def _gateway6(self, slot: SlotPlan) -> pulumi.Output[str]:
         return self._subnet6(slot, "public").apply(lambda subnet: host6(subnet, GATEWAY_HOST))

@@ -42,6 +42,21 @@ class Account:
             aws_access_key_id=aws["AWS_ACCESS_KEY_ID"], aws_secret_access_key=aws["AWS_SECRET_ACCESS_KEY"],
         )  # fmt: skip
 
+    def way_out(self) -> None:
+        """The network's, made where there is none yet."""
+        ec2, attached = self.client("ec2"), [{"Name": "attachment.vpc-id", "Values": [self.vpc]}]
+        if not ec2.describe_internet_gateways(Filters=attached)["InternetGateways"]:
+            gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+            ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.vpc)
+
+    def network(self) -> dict[str, object]:
+        """All that is the owner's to say of it, but for its state."""
+        ec2 = self.client("ec2")
+        names = ("enableDnsSupport", "enableDnsHostnames")
+        asked = {name: ec2.describe_vpc_attribute(VpcId=self.vpc, Attribute=name) for name in names}
+        set_to = {name: found[name[0].upper() + name[1:]]["Value"] for name, found in asked.items()}
+        return {**ec2.describe_vpcs(VpcIds=[self.vpc])["Vpcs"][0], **set_to}
+
     def subnets(self) -> set[str]:
         found = self.client("ec2").describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])
         return {each["CidrBlock"] for each in found["Subnets"]}
@@ -84,11 +99,9 @@ def test_what_is_not_there_is_told_in_a_line_each_and_nothing_is_made(account: A
 
 
 def test_the_program_lives_in_a_network_and_behind_a_bucket_that_were_there_before(account: Account) -> None:
-    ec2, vpc = account.client("ec2"), account.vpc
-    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    account.way_out()
     wanted: dict[str, dict[str, object]] = {
-        "network": {"vpc_id": vpc, "cidr": "10.20.240.0/20", "cidr6": PART6},
+        "network": {"vpc_id": account.vpc, "cidr": "10.20.240.0/20", "cidr6": PART6},
         "storage": {"buckets": ["data"], "existing": {"archive": BUCKET}},
     }
     account.run("up", "--yes", "--skip-preview", **wanted)
@@ -107,22 +120,29 @@ def test_it_goes_without_what_was_there_before(account: Account) -> None:
 
 
 @pytest.mark.long
-def test_a_bucket_is_adopted_as_it_stands_and_outlives_the_environment(account: Account) -> None:
+def test_a_network_and_a_bucket_are_adopted_as_they_stand_and_outlive_the_environment(account: Account) -> None:
     s3 = account.client("s3")
+    account.way_out()
     wanted: dict[str, dict[str, object]] = {
-        "storage": {"buckets": ["data"], "existing": {"archive": BUCKET}, "adopt": ["archive"], "protect": False}
+        "network": {"vpc_id": account.vpc, "cidr": "10.20.240.0/20", "cidr6": PART6, "adopt": True},
+        "storage": {"buckets": ["data"], "existing": {"archive": BUCKET}, "adopt": ["archive"], "protect": False},
     }
+    account.client("ec2").create_tags(Resources=[account.vpc], Tags=TAGS)
+    before = account.network()
     s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": TAGS})
     s3.put_object(Bucket=BUCKET, Key="old", Body=b"older than the environment")
     shown = account.run("preview", **wanted)
-    assert any(line.split()[:2] == ["=", "aws:s3:Bucket"] for line in shown.splitlines()), shown
+    imported = {line.split()[1] for line in shown.splitlines() if line.split()[:1] == ["="] and "aws:" in line}
+    assert imported == {"aws:s3:Bucket", "aws:ec2:Vpc"}, shown
     done = account.run("up", "--yes", "--skip-preview", **wanted)
-    assert "= 1 imported" in done and "updated" not in done, done
+    assert "= 2 imported" in done and "updated" not in done, done
+    assert account.network() == before
     assert s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"] == TAGS
     assert "Status" not in s3.get_bucket_versioning(Bucket=BUCKET)
     policy = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
     assert {each["Sid"] for each in policy} > {"TlsOnly", "ThroughEndpointOnly", "TenantsObjects"}
     account.run("preview", "--expect-no-changes", **wanted)
     account.run("destroy", "--yes", "--skip-preview", **wanted)
+    assert account.network() == before and account.subnets() == {"10.20.8.0/24"}
     assert s3.get_object(Bucket=BUCKET, Key="old")["Body"].read() == b"older than the environment"
     assert s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"] == TAGS

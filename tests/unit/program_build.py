@@ -37,7 +37,13 @@ VPC, CROSSING, PUBLIC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210", "vpc-0
 
 def _network(*blocks: str) -> dict:
     associations = [{"associationId": block, "cidrBlock": block, "state": "associated"} for block in blocks]
-    return {"id": VPC, "cidrBlockAssociations": associations, "enableDnsSupport": True, "enableDnsHostnames": True}
+    return {
+        "id": VPC,
+        "cidrBlock": blocks[0],
+        "cidrBlockAssociations": associations,
+        "enableDnsSupport": True,
+        "enableDnsHostnames": True,
+    }
 
 
 GENERATED6 = "2001:db8:77:ab00::/56"  # what the cloud gives a network

@@ -22,7 +22,7 @@ from policies.judge import RULES, STACK_RULES, judge, judge_stack
 from policies.leaks import found
 from policies.resource import UNKNOWN, Resource
 from tests import policy_samples as samples
-from tests.unit.program_build import Recording, build, changed
+from tests.unit.program_build import VPC, Recording, build, changed
 
 BY_NAME = {rule.name: rule for rule in RULES}
 STACK_BY_NAME = {rule.name: rule for rule in STACK_RULES}
@@ -154,11 +154,14 @@ def test_text_within_text_within_text_is_searched():
 # -- the program -----------------------------------------------------------------------------------------------------
 
 
+ADOPTED = {"existing": {"old": "our-data"}, "adopt": ["old"]}
+
+
 @pytest.fixture(scope="module")
 def program() -> list[Resource]:
-    adopted = {"existing": {"old": "our-data"}, "adopt": ["old"]}
     wide = {"client_ranges": ["0.0.0.0/0"]}
-    return resources(build(changed(network={"interface_endpoints": True}, tunnel=wide, storage=adopted)))
+    network = {"interface_endpoints": True, "vpc_id": VPC, "cidr": "10.20.0.0/20", "adopt": True}
+    return resources(build(changed(network=network, tunnel=wide, storage=ADOPTED)))
 
 
 def resources(recording: Recording) -> list[Resource]:
@@ -181,6 +184,7 @@ def findings(stack: list[Resource], *, knowingly: bool = True) -> set[tuple[str,
     return {(rule, one.name) for rule, one in broken(stack) if not knowingly or exempt(rule, one) is None}
 
 
+NETWORK = "twinlock:aws:AdoptedNetwork"
 FLOATING = "twinlock:aws:FloatingIp"  # of a mode that this program does not have: test_program_floating_ip.py
 
 
@@ -222,8 +226,16 @@ def test_a_development_environment_lacks_nothing_but_its_protection():
 
 def test_the_exceptions_are_few_and_each_is_needed(program: list[Resource]):
     assert len(EXCEPTIONS) <= 6
-    used = {(one.component, rule) for rule, resource in broken(program) if (one := exempt(rule, resource))}
-    assert used == {(one.component, rule) for one in EXCEPTIONS for rule in one.rules if one.component != FLOATING}
+    unprotected = resources(build(changed(storage={**ADOPTED, "protect": False})))
+    used = {
+        (kind, rule)
+        for rule, resource in (*broken(program), *broken(unprotected))
+        if (one := exempt(rule, resource))
+        for kind in one.components.intersection(resource.within)
+    }
+    needed = {(kind, rule) for one in EXCEPTIONS for kind in one.components for rule in one.rules}
+    of_buckets = {"bucket-has-encryption", "bucket-has-versions", "deletion-protection"}
+    assert needed - used == {(FLOATING, "no-public-address"), *((NETWORK, rule) for rule in of_buckets)}
     assert all(one.reason.endswith(".") for one in EXCEPTIONS)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import inspect
 import json
 import re
 from fnmatch import fnmatchcase
 
 import pytest
+from pulumi_aws.ec2.vpc import VpcArgs
 
+from components.aws.adopted import OWNERS
 from tests.unit.program_build import ACCOUNT, CROSSING, PUBLIC, RED, VPC, Made, Recording, build, changed, document
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, definition_from_json
@@ -424,6 +427,13 @@ def test_in_an_existing_network_only_subnets_and_routes_are_made():
     assert {each.inputs["vpcId"] for each in made.of("Subnet")} == {VPC}
     assert made.one("Route", "internet-route").inputs["gatewayId"] == "igw-existing"
     assert made.one("Subnet", "public-a").inputs["cidrBlock"] == "10.20.0.0/24"
+
+
+def test_an_adopted_network_is_imported_by_its_id_and_nothing_is_said_of_its_properties_but_its_range():
+    made = build(changed(network={"vpc_id": VPC, "cidr": "10.20.0.0/20", "adopt": True}))
+    assert made.one("Vpc", "test-vpc").inputs == {"cidrBlock": "10.20.0.0/16"}
+    assert made.one("Subnet", "public-a").inputs["vpcId"] == "twinlock-test-vpc-id"
+    assert set(inspect.signature(VpcArgs).parameters) - {"cidr_block", "region"} == set(OWNERS)  # all that there is
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def test_an_empty_configuration_names_everything_that_is_missing():
         ("twinlock:tenants.x.principals[0]", tenant({"range": "10.90.64.0/24", "principals": ["*"]})),
         ("twinlock:tenants", {**CONFIG, "tenants": AUTO}),
         ("twinlock:network.vpc_id", changed(network={"vpc_id": "default"})),
+        ("twinlock:network.adopt", changed(network={"adopt": True})),
         ("twinlock:storage.buckets", changed(storage={"buckets": []})),
         ("twinlock:storage.buckets", changed(storage={"buckets": ["data"], "existing": {"data": "our-data"}})),
         ("twinlock:storage.existing", changed(storage={"existing": {"one": "our-data", "two": "our-data"}})),

@@ -27,6 +27,7 @@ config:
     zones: [{zones}]  # a gateway in each
     cidr: 10.20.0.0/16  # may not overlap the tunnel's range
     # vpc_id: vpc-0123456789abcdef0  # to live in a VPC that there is, with `cidr` a free part of it
+    # adopt: false  # true: that VPC comes into the stack, by import
     # ipv6: false  # true: tenants may reach services by IPv6; needs tunnel.ipv6 for them
     # cidr6: 2001:db8:1234:5600::/60  # in a VPC that there is: a free IPv6 part of it
     # interface_endpoints: false  # true: the cloud's APIs by private addresses alone
