@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -36,6 +37,22 @@ class Shown(BaseModel):
     error: Mapping[str, object] | None
 
 
+class Mistake(BaseModel):
+    """`kind` is for programs: Malformed, Invalid, KeyReused, Busy, Unknown."""
+
+    kind: str
+    reason: str
+    job: str | None = None
+
+
+_WRONG: dict[int | str, dict[str, object]] = {422: {"model": Mistake, "description": "Malformed, or Invalid"}}
+_NO_JOB: dict[int | str, dict[str, object]] = {**_WRONG, 404: {"model": Mistake, "description": "Unknown"}}
+_TAKEN: dict[int | str, dict[str, object]] = {
+    **_WRONG,
+    409: {"model": Mistake, "description": "KeyReused, or Busy with the job that is under way"},
+}
+
+
 def service(book: Book, worker: Worker) -> FastAPI:
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncGenerator[None]:
@@ -45,20 +62,23 @@ def service(book: Book, worker: Worker) -> FastAPI:
 
     app = FastAPI(title="Twinlock platform", lifespan=running)
 
-    @app.post("/environments/{environment}/jobs", status_code=202)
+    @app.post("/environments/{environment}/jobs", status_code=202, responses=_TAKEN)
     def begin(environment: str, asked: Asked, idempotency_key: Annotated[str, Header(max_length=200)]) -> Shown:
+        """Begin an operation on an environment. The same Idempotency-Key again is the same job."""
         wanted = _wanted(environment, asked.settings)
         job, new = book.take(idempotency_key, environment, asked.verb, wanted)
         if new:
             worker.take(job)
         return _shown(job)
 
-    @app.get("/jobs/{name}")
+    @app.get("/jobs/{name}", responses=_NO_JOB)
     def look(name: str) -> Shown:
+        """How a job stands."""
         return _shown(book.job(name))
 
-    @app.get("/jobs/{name}/events")
+    @app.get("/jobs/{name}/events", response_class=StreamingResponse, responses=_NO_JOB)
     async def follow(name: str, last_event_id: Annotated[int, Header()] = 0) -> StreamingResponse:
+        """The job's events as they happen, from the one after Last-Event-ID: server-sent, `End` is the last."""
         book.job(name)
         return StreamingResponse(_events(book, name, last_event_id), media_type="text/event-stream")
 
@@ -93,6 +113,11 @@ def _shown(job: Job) -> Shown:
 
 
 def _typed_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return JSONResponse({"kind": "Malformed", "reason": "; ".join(wrong)}, 422)
+
     @app.exception_handler(Invalid)
     def invalid(_: Request, error: Invalid) -> JSONResponse:
         return JSONResponse(mistake(error), 422)
@@ -109,4 +134,4 @@ def _typed_errors(app: FastAPI) -> None:
     def unknown(_: Request, error: KeyError) -> JSONResponse:
         return JSONResponse({"kind": "Unknown", "reason": f"there is no job {error.args[0]}"}, 404)
 
-    _ = invalid, reused, occupied, unknown
+    _ = malformed, invalid, reused, occupied, unknown

@@ -107,6 +107,20 @@ def test_a_mistake_in_the_settings_is_named_before_there_is_a_job(made: Cloud, t
         assert (wrong.status_code, wrong.json()["kind"]) == (422, "Invalid")
         assert {problem["key"] for problem in wrong.json()["problems"]} == {"twinlock:network.cidr"}
         assert client.get("/jobs/none").json() == {"kind": "Unknown", "reason": "there is no job none"}
+        keyless = client.post("/environments/wrong/jobs", json={"verb": "explode", "settings": {}})
+        assert (keyless.status_code, keyless.json()["kind"]) == (422, "Malformed")
+        assert "body.verb" in keyless.json()["reason"] and "header.idempotency-key" in keyless.json()["reason"]
+
+
+def test_the_services_own_description_names_every_error_that_it_gives(made: Cloud, tmp_path: Path):
+    with platform(made, tmp_path / "platform") as (client, _):
+        paths = client.get("/openapi.json").json()["paths"]
+    told = {(verb, path): set(one["responses"]) for path, verbs in paths.items() for verb, one in verbs.items()}
+    assert told == {
+        ("post", "/environments/{environment}/jobs"): {"202", "409", "422"},
+        ("get", "/jobs/{name}"): {"200", "404", "422"},
+        ("get", "/jobs/{name}/events"): {"200", "404", "422"},
+    }
 
 
 def test_a_refusal_ends_a_job_with_resource_and_mend(made: Cloud, tmp_path: Path):

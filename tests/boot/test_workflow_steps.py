@@ -75,3 +75,14 @@ def test_a_pull_request_has_one_comment_for_each_stack(place: Path):
     assert (code, calls[1:]) == (0, ["pr comment 7 --body-file comment.md"])
     code, calls = run(place, "preview.yml", "preview", "comment", FOUND="99")
     assert (code, calls[1:]) == (0, ["api -X PATCH repos/team/twinlock/issues/comments/99 -F body=@comment.md"])
+
+
+def test_a_pull_request_waits_for_the_tests_of_make_test_and_the_night_for_all():
+    ran = {
+        file.name: " ".join(
+            step.get("run", "") for job in yaml.safe_load(file.read_text())["jobs"].values() for step in job["steps"]
+        )
+        for file in (ROOT / ".github/workflows").glob("*.yml")
+    }
+    assert "tools/test_tiers.py static unit boot" in ran["check.yml"] and "make test-all" in ran["lab.yml"]
+    assert not any("pytest" in text or "--all" in text for text in ran.values())

@@ -37,12 +37,22 @@ def _change_the_cloud(lab) -> None:
     [group] = ec2.describe_security_groups(Filters=named)["SecurityGroups"]
     door = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[door])
+    of_group = [{"Name": "group-id", "Values": [group["GroupId"]]}]
+    [way_out] = [
+        one
+        for one in ec2.describe_security_group_rules(Filters=of_group)["SecurityGroupRules"]
+        if one["IsEgress"] and one["FromPort"] == 443
+    ]
+    wider = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 450, "CidrIpv4": way_out["CidrIpv4"]}
+    ec2.modify_security_group_rules(
+        GroupId=group["GroupId"],
+        SecurityGroupRules=[{"SecurityGroupRuleId": way_out["SecurityGroupRuleId"], "SecurityGroupRule": wider}],
+    )
     [internet] = ec2.describe_internet_gateways(Filters=own)["InternetGateways"]
     named = [*own, {"Name": "tag:Name", "Values": ["twinlock-lab-private"]}]
     [table] = ec2.describe_route_tables(Filters=named)["RouteTables"]
-    ec2.create_route(
-        RouteTableId=table["RouteTableId"], DestinationCidrBlock="192.0.2.0/24", GatewayId=internet["InternetGatewayId"]
-    )
+    for destination in ({"DestinationCidrBlock": "192.0.2.0/24"}, {"DestinationIpv6CidrBlock": "::/0"}):
+        ec2.create_route(RouteTableId=table["RouteTableId"], GatewayId=internet["InternetGatewayId"], **destination)
 
 
 @pytest.mark.long
@@ -61,9 +71,13 @@ def test_a_rule_a_route_and_a_peer_that_somebody_made_are_found_in_one_report_an
     assert code == 1
     assert [peer["slot"] for peer in found["peers"]] == ["a"]
     assert found["peers"][0]["text"].startswith(f"unknown peer {MALLORY[:8]}… on the way, put right ")
-    assert sorted(text.partition(":")[0] for text in found["unknown"]) == [
-        "unknown route of twinlock-lab-private", "unknown rule of twinlock-lab-gateway",
+    assert sorted(text.partition(" to ")[0] for text in found["unknown"]) == [
+        "unknown route of twinlock-lab-private: 192.0.2.0/24", "unknown route of twinlock-lab-private: ::/0",
+        "unknown rule of twinlock-lab-gateway: tcp 22-22 from 0.0.0.0/0",
     ]  # fmt: skip
+    changed = [(one["action"], one["name"], one["properties"]) for one in found["infrastructure"]["changes"]]
+    assert changed == [("update", "twinlock-lab-api-out", ["toPort"])]
     code, found = drift(lab, "--repair")
-    assert code == 0 and len(found["unknown"]) == 2
-    assert drift(lab)[1]["unknown"] == []
+    assert code == 0 and len(found["unknown"]) == 3
+    found = drift(lab)[1]
+    assert (found["unknown"], found["infrastructure"]["changes"]) == ([], [])
