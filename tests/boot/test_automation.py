@@ -53,20 +53,23 @@ def test_an_environment_lives_from_its_deployment_to_its_end(made: Cloud, platfo
     """Cancelled in the middle, deployed, left alone, changed by hand, repaired, destroyed."""
     one = wanted("life")
     assert asyncio.run(_cancelled_at(platform, one, 25)) >= 25
+    assert platform.outputs(one) is None
     assert platform.deploy(one).counts().keys() == {"create"}  # the rest, nothing doubled
     assert {kind: len(names) for kind, names in remains(made, "life").items()} == {
         "networks": 1, "addresses": 2, "roles": 2, "buckets": 2, "tables": 1, "groups": 2,
     }  # fmt: skip
-    assert platform.outputs(one)["table"] == "twinlock-life"
+    told = platform.outputs(one)
+    assert told is not None and told.table == "twinlock-life" and told.gateways.keys() == {"a", "b"}
+    assert told.endpoints == tuple(f"{address}:51820" for address in told.gateways.values())
     assert platform.deploy(one).changed == ()
     _close_the_tunnel_by_hand(made)
     _open_a_door_by_hand(made, "life")
     found = platform.drift(one).changed
     assert [(change.action, change.name) for change in found] == [("create", "twinlock-life-tunnel-in-0.0.0.0-0")]
-    told = _drift(made, "life")
-    assert told.returncode == 1 and "twinlock-life-tunnel-in-0.0.0.0-0" in told.stdout, told.stderr
-    assert "unknown rule of twinlock-life-gateway: tcp 22-22 from 0.0.0.0/0" in told.stdout
-    assert "unknown route of twinlock-life-private: 192.0.2.0/24 to igw-" in told.stdout
+    shown = _drift(made, "life")
+    assert shown.returncode == 1 and "twinlock-life-tunnel-in-0.0.0.0-0" in shown.stdout, shown.stderr
+    assert "unknown rule of twinlock-life-gateway: tcp 22-22 from 0.0.0.0/0" in shown.stdout
+    assert "unknown route of twinlock-life-private: 192.0.2.0/24 to igw-" in shown.stdout
     assert _drift(made, "life", "--repair").returncode == 0
     assert _drift(made, "life").returncode == 0
     platform.destroy(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from pulumi.automation.events import (
     StepEventStateMetadata,
 )
 
+from components.package_inputs import camel
 from components.settings import parse
-from tests.unit.program_build import CONFIG, changed
+from tests.unit.program_build import CONFIG, build, changed
 from twinlock.automation import Automation, Invalid, TimedOut, Wishes, configuration, engine, events, settling, spec
 from twinlock.automation.operation import Operation
+from twinlock.automation.outputs import outputs
 from twinlock.change import Done, Event, Finding, Message, ResourceChange, Started, report
 
 BUCKET = "urn:pulumi:dev::twinlock::twinlock:aws:Storage$aws:s3/bucket:Bucket::data"
@@ -94,6 +97,16 @@ def test_messages_and_findings_are_plain_text():
     assert heard(diagnostic_event=DiagnosticEvent(message=text, color="never", severity="debug")) == []
     found = heard(policy_event=PolicyEvent(text, "never", "tags", "twinlock", "1", "1", "mandatory", BUCKET))
     assert found == [Finding(rule="tags", level="mandatory", text="no room", urn=BUCKET)]
+
+
+def test_outputs_are_typed_and_there_is_none_before_the_first_deployment_is_through():
+    assert outputs({}) is None
+    said = build(CONFIG).outputs
+    lists = {"endpoints": ["192.0.2.1:51820"], "buckets": ["data"]}
+    plain = {**lists, "gateways": {"a": "192.0.2.1"}, "policies": {"reader": "arn"}}
+    told = outputs({name: plain.get(name, name) for name in said})
+    assert told is not None and (told.endpoints, told.table) == (("192.0.2.1:51820",), "table")
+    assert {camel(field.name) for field in fields(told)} >= set(said)
 
 
 def test_half_of_a_file_beside_a_local_state_goes_and_whole_ones_stay(tmp_path: Path):

@@ -23,6 +23,7 @@ from twinlock.automation.engine import Engine
 from twinlock.automation.errors import AutomationError, Busy, Cancelled, Invalid, Refused, TimedOut
 from twinlock.automation.events import refused, told
 from twinlock.automation.operation import PLAIN, Operation, Wishes
+from twinlock.automation.outputs import Outputs, outputs
 from twinlock.automation.settling import mend_sidecars, settle
 from twinlock.automation.workspace import Workspace
 from twinlock.change import Report
@@ -67,13 +68,13 @@ class Automation:
         cloud. Nobody may be at work on the environment. What became of each creation is a Message."""
         return self.start("recover", wanted, wishes).result()
 
-    def outputs(self, wanted: EnvironmentSpec) -> dict[str, object]:
-        """The stack's outputs; empty before the first deployment."""
+    def outputs(self, wanted: EnvironmentSpec) -> Outputs | None:
+        """None before the first deployment is through."""
         try:
             found = self._stack(wanted, Engine(self._command)).outputs()
         except CommandError as error:
             raise refused(error, []) from error
-        return {name: cast(object, output.value) for name, output in found.items()}
+        return outputs({name: cast(object, output.value) for name, output in found.items()})
 
     def start(self, verb: Verb, wanted: EnvironmentSpec, wishes: Wishes = PLAIN) -> Operation:
         """Begins in a thread of its own and returns at once."""
