@@ -430,6 +430,29 @@ def test_who_lost_a_shard_does_not_take_it_back_while_it_is_renewed():
         assert rules.claim(view, clock + 0.9) == Claim()
 
 
+@settings(max_examples=50, deadline=None)
+@given(OFFSETS, WRONGS, st.floats(3.2, 6.0), st.booleans())
+def test_a_standby_knows_whose_the_lease_is_after_a_switch_as_well(offsets, wrongs, seconds, registry_gone):
+    """And takes it over by that, whether or not the registry answers just then."""
+    world = World(offsets, wrongs)
+    world.run(2)
+    (before,) = world.serving()
+    old, new = sorted(world.gateways, key=lambda one: one.view.me != before)
+    old.view = rules.hand_over(old.view, world.at + old.offset)
+    new.view = rules.given(new.view, world.at + new.offset)
+    world.run(seconds)
+    assert world.serving() == [new.view.me]
+    assert old.view.lease is not None and old.view.lease.owner == new.view.me
+    world.kill("ab".index(new.view.me))
+    world.without_registry = {before} if registry_gone else set()
+    world.run(0.8)
+    assert world.serving() == [before]
+    world.without_registry = set()
+    for _ in range(60):
+        world.run(STEP)
+        assert world.serving() == [before]
+
+
 def test_a_handover_is_taken_at_once_and_not_taken_back_by_a_late_answer():
     a = rules.take(View(me="a", twins={"b": Twin(heard=True)}), 0.0)
     b = View(me="b", twins={"a": Twin(heard=True, serving=True, term=a.term)})

@@ -96,15 +96,15 @@ def claim(view: View, clock: float) -> Claim | None:
     lease = view.lease
     if not view.serving and clock - view.handed_at < HANDED_SECONDS:
         return None
-    if lease is not None and lease.owner == view.me and _yields(view):
-        return None
     if lease is None or lease.owner == view.me:
         return Claim()
     if (view.serving or view.word == lease.owner) and clock - view.word_at < WORD_SECONDS:
         return Claim(over=lease.owner)
+    if view.serving and _stands_by(view, lease.owner):
+        return Claim(over=lease.owner)
     stale = not _hears(view, lease.owner) and view.answered and clock - view.changed_at >= LEASE_SECONDS
     # What it took without the registry it claims at once, unless the owner renewed meanwhile: then that may live.
-    taken = view.serving and (not view.answered or _hears(view, lease.owner))
+    taken = view.serving and not view.answered
     return Claim(seen=lease.until_ms) if stale or taken else Claim()
 
 
@@ -177,6 +177,10 @@ def _renews(view: View, lease: ShardLease) -> bool:
     """Whether the owner of this lease still goes by it: it serves, or is silent and renews."""
     twin = view.twins.get(lease.owner, Twin())
     return twin.serving if twin.heard else view.answered and view.lease != lease
+
+
+def _stands_by(view: View, slot: str) -> bool:
+    return _hears(view, slot) and not view.twins[slot].serving
 
 
 def _hears(view: View, slot: str) -> bool:
