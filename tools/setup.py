@@ -54,6 +54,10 @@ USERS_PACKAGES = {
     "/usr/lib/*/girepository-1.0/NM-1.0.typelib": "gir1.2-nm-1.0",
     "/usr/lib/python3/dist-packages/gi": "python3-gi",
 }
+# What emulates a machine whose kernel has WireGuard: the tests of the lab run wireguard-go.
+EMULATOR_PACKAGES = {
+    f"qemu-system-{platform.machine()}": "qemu-system-x86" if platform.machine() == "x86_64" else "qemu-system-arm"
+}
 
 
 class SetupError(Exception):
@@ -248,6 +252,11 @@ def make_stock(log: Path) -> str:
     return "Debian 13 as it is published, and a mirror"
 
 
+def make_kernel(log: Path) -> str:
+    run(log, ROOT / "tools" / "image" / "kernel", TOOLS / "kernel")
+    return "a machine with the kernel's WireGuard"
+
+
 ENVIRONMENT = Step(
     name="environment",
     inputs=(ROOT / "requirements-dev.txt", ROOT / "pyproject.toml", UV, sys.version),
@@ -285,6 +294,9 @@ STOCK = Step(
     inputs=(ROOT / "tools/image/stock", STOCK_PACKAGES, platform.machine()),
     output=TOOLS / "stock",
     make=make_stock,
+)
+KERNEL = Step(
+    name="kernel", inputs=(ROOT / "tools/image/kernel", platform.machine()), output=TOOLS / "kernel", make=make_kernel
 )
 IMAGE = Step(
     name="image", inputs=(ROOT / "tools/image/build", platform.machine()), output=TOOLS / "image", make=make_image
@@ -342,10 +354,11 @@ def set_up(goal: str) -> None:
             "without it `make preview` runs the program against the lab's control plane"
         )
     LOGS.mkdir(parents=True, exist_ok=True)
-    # What only tests need that `make test` leaves out: users' programs, the stock image's mirror, TypeScript.
-    install_packages(PACKAGES | USERS_PACKAGES if goal == "everything" else PACKAGES)
-    more, stock = ((TYPESCRIPT,), (STOCK,)) if goal == "everything" else ((), ())
-    side_by_side((ENVIRONMENT, PULUMI, *more), (DYNAMODB,), (IMAGE, *stock))
+    # What only tests need that `make test` leaves out: users' programs, the stock image's mirror, a machine with the
+    # kernel's WireGuard, TypeScript.
+    install_packages(PACKAGES | USERS_PACKAGES | EMULATOR_PACKAGES if goal == "everything" else PACKAGES)
+    more, images = ((TYPESCRIPT,), (STOCK, KERNEL)) if goal == "everything" else ((), ())
+    side_by_side((ENVIRONMENT, PULUMI, *more), (DYNAMODB,), (IMAGE, *images))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import boto3
 from botocore.config import Config
 
 from lab.aws import dynamodb_local
+from tests.places import GATEWAYS, GATEWAYS6, PORT, Place, client_file, lay_cables, until
 from twinlock.registry import keys
 from twinlock.registry.definition import Definition, Service, Slot, Tenant, definition_to_json
 from twinlock.registry.dynamodb import DynamoTable
@@ -29,13 +30,10 @@ from userdata.boot_args import GatewayBoot, Twin
 from userdata.render import boot_json, render_firewall
 
 ROOT = Path(__file__).parents[2]
-PORT = 51820
-GATEWAYS = {"a": "203.0.113.10", "b": "203.0.113.20"}
 MOTO, TABLE_SERVICE = "192.0.2.1", "192.0.2.2"
 PRIVATE_SERVICE = "10.50.0.5"
 PREFIX6 = "fd12:3456:789a::/96"
 PRIVATE_SERVICE6 = "2001:db8:50::5"
-GATEWAYS6 = {"a": "2001:db8:1::10", "b": "2001:db8:2::10"}
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "stage",
     "AWS_SECRET_ACCESS_KEY": "stage",
@@ -64,83 +62,6 @@ threads = [threading.Thread(target=serve, args=(address, int(port))) for address
 """
 
 
-def until(what, condition, seconds=30.0):
-    """The first true answer of `condition`; never a blind sleep."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := condition():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
-
-
-# Where the agent keeps what is its own.
-_PRIVATE = ("/run/wireguard", "/run/twinlock-bootstrap", "/etc/wireguard", "/etc/twinlock", "/var/lib/twinlock")
-
-
-class Place:
-    """Namespaces with a name, for as long as they are needed."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._holder = subprocess.Popen(
-            ["unshare", "-n", "-m", "-p", "--fork", "--kill-child", "--propagation", "private", "sleep", "infinity"]
-        )
-        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
-        self.pid = int(until(f"the place {name}", children.read_text).split()[0])
-        for private in (
-            "/run/wireguard",
-            "/run/twinlock-bootstrap",
-            "/etc/wireguard",
-            "/etc/twinlock",
-            "/var/lib/twinlock",
-        ):
-            Path(private).mkdir(parents=True, exist_ok=True)
-            self.run("mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", private)
-        self.console = folder / "console"
-        self.console.touch()
-        self.run("mount", "--bind", str(self.console), "/dev/console")
-        self.run("ip", "link", "set", "lo", "up")
-
-    def words(self, *words: str) -> list[str]:
-        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-p", *words]
-
-    def run(self, *words: str, stdin: str = "", check: bool = True, env: dict[str, str] | None = None) -> str:
-        done = subprocess.run(self.words(*words), input=stdin, capture_output=True, text=True, env=env, check=False)
-        assert not check or done.returncode == 0, f"{self.name}: {words}: {done.stderr}{done.stdout}"
-        return done.stdout
-
-    def start(self, log: str, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen:
-        with (self.folder / f"{log}.log").open("ab") as file:
-            return subprocess.Popen(self.words(*words), stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=env)
-
-    def write(self, path: str, text: str) -> None:
-        self.run("sh", "-c", f"umask 077; cat > {path}", stdin=text)
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def stop(self, process: subprocess.Popen, how: int) -> None:
-        """Signals what runs inside: `process` is only nsenter, which waits for it."""
-        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-            os.kill(int(child), how)
-        process.wait(30)
-
-    def close(self) -> None:
-        self._holder.kill()
-        self._holder.wait()
-
-
-def link(left: Place, right: Place) -> None:
-    """A cable; its ends have the name of the other place."""
-    one, two = f"ag{os.getpid()}l", f"ag{os.getpid()}r"
-    subprocess.run(["ip", "link", "add", one, "type", "veth", "peer", "name", two], check=True)
-    for end, place, other in ((one, left, right), (two, right, left)):
-        subprocess.run(["ip", "link", "set", end, "netns", str(place.pid)], check=True)
-        place.run("ip", "link", "set", end, "name", f"to-{other.name}", "up")
-
-
 class Stage:
     """`gateways`, `client`, `registry`; everything is gone after `close`."""
 
@@ -158,7 +79,7 @@ class Stage:
         self.archive = build_agent_archive(folder / "twinlock-agent.pyz")
         self.net, self.nat, self.client = self._place("net"), self._place("nat"), self._place("client")
         self.gateways = {slot: self._place(f"gw-{slot}") for slot in GATEWAYS}
-        self._cables()
+        lay_cables(self.net, self.nat, self.client, self.gateways)
         self._cloud()
         self.registry = Registry(DynamoTable("registry", self._client("dynamodb")))
         for slot in GATEWAYS:
@@ -171,34 +92,6 @@ class Stage:
         place = Place(name, self.folder / name)
         self._open.callback(place.close)
         return place
-
-    def _cables(self) -> None:
-        net = self.net
-        link(self.client, self.nat)
-        link(self.nat, net)
-        self.client.run("ip", "addr", "add", "192.168.1.2/24", "dev", "to-nat")
-        self.client.run("ip", "route", "add", "default", "via", "192.168.1.1")
-        self.nat.run("ip", "addr", "add", "192.168.1.1/24", "dev", "to-client")
-        self.nat.run("ip", "addr", "add", "198.51.100.2/30", "dev", "to-net")
-        self.nat.run("ip", "route", "add", "default", "via", "198.51.100.1")
-        net.run("ip", "addr", "add", "198.51.100.1/30", "dev", "to-nat")
-        for number, (slot, public) in enumerate(GATEWAYS.items(), 1):
-            place = self.gateways[slot]
-            link(place, net)
-            net.run("ip", "addr", "add", f"10.0.{number}.1/24", "dev", f"to-gw-{slot}")
-            place.run("ip", "addr", "add", f"10.0.{number}.10/24", "dev", "to-net")
-            place.run("ip", "addr", "add", f"{public}/32", "dev", "to-net")
-            # As if translated one to one by the cloud: what leaves has the public address.
-            place.run("ip", "route", "add", "default", "via", f"10.0.{number}.1", "src", public)
-            place.run("ip", "route", "add", "10.0.0.0/16", "via", f"10.0.{number}.1")
-            place.run("ip", "addr", "add", "169.254.169.254/32", "dev", "lo")
-            net.run("ip", "route", "add", f"{public}/32", "via", f"10.0.{number}.10")
-            net.run("ip", "addr", "add", f"2001:db8:{number}::1/64", "dev", f"to-gw-{slot}", "nodad")
-            place.run("ip", "addr", "add", f"{GATEWAYS6[slot]}/64", "dev", "to-net", "nodad")
-            place.run("ip", "-6", "route", "add", "default", "via", f"2001:db8:{number}::1")
-        for place in (net, self.nat, *self.gateways.values()):
-            place.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-        self.nat.run("nft", "-f", "-", stdin=_NAT)
 
     def _cloud(self) -> None:
         net = self.net
@@ -331,19 +224,11 @@ class Stage:
         """What a stock client does with its file: the service has no endpoint, each slot has a way."""
         service, way = (f"PresharedKey = {key}\n" if key else "" for key in (preshared, preshared_of_ways))
         records = self.registry.gateways(tuple(GATEWAYS))
-        ways = "".join(
-            f"[Peer]\nPublicKey = {record.way_public_key}\nEndpoint = {GATEWAYS[record.slot]}:{PORT}\n"
-            f"PersistentKeepalive = 25\n{way}"
-            for record in records
-        )
         reach = f"{self.storage}/32, {PRIVATE_SERVICE}/32, 10.100.0.0/16, 169.254.169.254/32, {PREFIX6}"
         reach += f", {PRIVATE_SERVICE6}/128, {', '.join(f'{address}/128' for address in GATEWAYS6.values())}"
         own = ", ".join(host_networks(PREFIX6, address))
-        self.client.write(
-            "/etc/wireguard/wg-c.conf",
-            f"[Interface]\nPrivateKey = {private_key}\nAddress = {own}\nMTU = 1420\n"
-            f"[Peer]\nPublicKey = {records[0].service_public_key}\nAllowedIPs = {reach}\n{service}{ways}",
-        )
+        file = client_file(private_key, own, reach, records, service=service, way=way)
+        self.client.write("/etc/wireguard/wg-c.conf", file)
         self.client.run("wg-quick", "up", "wg-c")
 
     def ask(self, address: str, port: int, seconds: float = 1.0) -> str:
@@ -444,13 +329,6 @@ def listens(address: str, port: int) -> bool:
     return True
 
 
-_NAT = """
-table ip nat {
-  chain post { type nat hook postrouting priority 100; oifname "to-net" masquerade fully-random; }
-  chain filt { type filter hook forward priority 0; policy drop; ct state established,related accept
-    iifname "to-client" accept; }
-}
-"""
 _PORTS = f"""
 table ip ports {{
   chain pre {{ type nat hook prerouting priority -100

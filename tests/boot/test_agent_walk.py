@@ -20,6 +20,7 @@ from tests.boot.agent_stage import (
     Stage,
     until,
 )
+from tests.places import lead_out
 from twinlock.agent.interfaces import NAMES
 from twinlock.registry.ipv6 import addresses
 
@@ -175,9 +176,7 @@ def test_a_gateway_that_reboots_waits_and_takes_no_client_back(stage):
     for interface in NAMES:
         place.run("wg-quick", "down", interface)
     place.run("ip", "link", "set", "to-net", "up")
-    number = 1 if dead == "a" else 2
-    place.run("ip", "route", "add", "default", "via", f"10.0.{number}.1", "src", GATEWAYS[dead])
-    place.run("ip", "route", "add", "10.0.0.0/16", "via", f"10.0.{number}.1")
+    lead_out(place, dead)
     began = int(time.time())
     assert stage.agent(dead, "bootstrap").wait(60) == 0, stage.logs()
     stage.agents[dead] = stage.agent(dead, "run")
