@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.sized import BOOT, HeldRegistry, interfaces
@@ -32,7 +32,7 @@ from twinlock.agent.sides import SidedWg
 from twinlock.agent.state_file import StateFile
 from twinlock.registry.data_keys import Envelope, SealedDataKey
 from twinlock.registry.definition import Definition
-from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
+from twinlock.registry.model import GatewayRecord, Identity, LeaseClaim, Rotation, ShardLease, SwitchWish
 from userdata.render import boot_json, render_firewall
 
 SECONDS = 35.0  # the box is compared once meanwhile
@@ -66,8 +66,8 @@ class RestingRegistry(HeldRegistry):
     def gateways(self, slots: tuple[str, ...]) -> tuple[GatewayRecord, ...]:
         return ()
 
-    def write_lease(self, lease: ShardLease, *, over: str | None = None, seen: int | None = None) -> ShardLease:
-        return lease
+    def write_leases(self, claims: Sequence[LeaseClaim], shards: int) -> Mapping[int, ShardLease]:
+        return {claim.lease.shard: claim.lease for claim in claims}
 
     def rotations(self) -> dict[str, Rotation]:
         return {}

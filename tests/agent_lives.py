@@ -46,7 +46,7 @@ _steps = strategies.one_of(
     strategies.tuples(strategies.just("rotate"), strategies.sampled_from(KEYS), strategies.sampled_from(KEYS)),
     strategies.tuples(strategies.just("gone"), strategies.sampled_from(KEYS)),
     strategies.tuples(strategies.just("opened"), strategies.sampled_from(KEYS)),
-    strategies.tuples(strategies.just("serving"), strategies.booleans()),
+    strategies.tuples(strategies.just("serving"), strategies.frozensets(strategies.integers(0, 15))),
     strategies.tuples(strategies.just("prefixes"), strategies.sampled_from(["3.5.64.0/21", "52.218.0.0/17"])),
     strategies.tuples(strategies.just("time"), strategies.integers(1, 30)),
 )

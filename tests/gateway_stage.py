@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from tests.agent_samples import ANN, BOB, NOW, Machine, definition, peer
 from tests.preshared_samples import Kms, Sealed
 from tests.userdata_samples import gateway_boot
-from twinlock.agent.boot import boot_from
+from twinlock.agent.boot import Boot, boot_from, shards_of
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Message
 from twinlock.agent.conntrack import Conntrack
@@ -24,10 +25,12 @@ from twinlock.agent.sides import SidedWg
 from twinlock.agent.state_file import StateFile
 from twinlock.registry.errors import Unavailable
 from twinlock.registry.kms import KmsEnvelope
+from twinlock.registry.leasing import claimed
 from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
 from userdata.render import boot_json
 
 BOOT = boot_from(json.loads(boot_json(gateway_boot())), "boot.json")
+SHARDED = replace(BOOT, shards=16)
 
 
 def record(slot="a", **changes) -> GatewayRecord:
@@ -59,7 +62,7 @@ class Table:
         self.peers = {one.name: one for one in peers}
         self.numbers = {"ml": 1}
         self.names: dict[int, set[str]] = {}
-        self.lease: ShardLease | None = None
+        self.leases: dict[int, ShardLease] = {}
         self.wish: SwitchWish | None = None
         self.gone, self.reads = False, []
         self.records: list[GatewayRecord] = []
@@ -147,15 +150,13 @@ class Table:
         self._ask("gateways")
         return self.twins
 
-    def write_lease(self, lease, *, over=None, seen=None):
+    def write_leases(self, claims, shards):
         self._ask("lease")
-        held = self.lease
-        if held is None or held.owner in (lease.owner, over) or held.until_ms == seen:
-            self.lease = lease
-        return self.lease
+        self.leases = claimed(self.leases, claims)
+        return dict(self.leases)
 
-    def owned_by(self, slot: str) -> None:
-        self.lease = ShardLease(shard=0, owner=slot, until_ms=int(NOW * 1000))
+    def owned_by(self, slot: str, shards: Iterable[int] = (0,)) -> None:
+        self.leases |= {one: ShardLease(shard=one, owner=slot, until_ms=int(NOW * 1000)) for one in shards}
 
 
 class Time:
@@ -190,8 +191,8 @@ class Vault:
 
 
 class Stage:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, boot: Boot = BOOT) -> None:
+        self.folder, self.boot = folder, boot
         self.table, self.machine, self.time = Table(peer()), Machine(), Time()
         self.prefixes: tuple[str, ...] = ("3.5.64.0/21",)
         self.said: list[Message] = []
@@ -213,8 +214,8 @@ class Stage:
             silences=lambda: iter(()),
             send_raw=self.packets.extend,
             storage_prefixes=listed,
-            box=Box(wg, nft, Conntrack(self.machine)),
-            identities=Identities(BOOT, self.table, Vault(), wg, nft, self.folder / "wireguard", self.time.now),
+            box=Box(wg, nft, Conntrack(self.machine), shards_of(self.boot)),
+            identities=Identities(self.boot, self.table, Vault(), wg, nft, self.folder / "wireguard", self.time.now),
             preshared=PresharedKeys(
                 Sealed(), lambda what: KmsEnvelope(Kms(), what.environment, what.key), self.time.now
             ),
@@ -224,7 +225,7 @@ class Stage:
             now=self.time.now,
             clock=self.time.clock,
         )
-        return Gateway(BOOT, record(), outside)
+        return Gateway(self.boot, record(), outside)
 
     def opens_a_way(self) -> None:
         way = self.machine.peers["wg-way"][ANN]

@@ -20,6 +20,7 @@ LIMIT_BYTES = 16 * 1024
 # Of a packet that belongs on the second service interface (twinlock/agent/interfaces.py).
 SIDE_MARK = 7462
 _COPY_MARK = 7463
+_NO_SHARD = 7464  # of a packet that no shard's gate may let pass
 # Metadata services, and what is no host's address; the environment's own ranges are added.
 NEVER = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/3")
 # What is no part of the internet: whoever may reach that reaches none of these by it. It holds every range that a
@@ -113,6 +114,7 @@ def render_firewall(boot: GatewayBoot) -> str:
         )
     )
     text += _render_floating(boot, floating) if floating else ""
+    text += _render_shards(boot) if boot.shards > 1 else ""
     return text + _templates().get_template("files/dns.nft.j2").render(resolver=boot.dns.resolver) if boot.dns else text
 
 
@@ -128,6 +130,14 @@ def _render_floating(boot: GatewayBoot, floating: Floating) -> str:
             service2_port=boot.port + 5,
             copy_mark=_COPY_MARK,
         )
+    )
+
+
+def _render_shards(boot: GatewayBoot) -> str:
+    return (
+        _templates()
+        .get_template("files/shards.nft.j2")
+        .render(port=boot.port, service_ports=f"{boot.port + 1}, {boot.port + 5}", no_shard=_NO_SHARD)
     )
 
 

@@ -104,7 +104,7 @@ def test_nothing_is_sent_before_the_agent_opens_the_gate(arrives):
 
 
 def test_a_gate_that_is_not_kept_open_is_shut_within_1_2_seconds(nft, arrives):
-    set_gate(nft, "open")
+    set_gate(nft, ["open"])
     opened = time.monotonic()
     assert arrives()
     while arrives():
@@ -115,19 +115,19 @@ def test_a_gate_that_is_not_kept_open_is_shut_within_1_2_seconds(nft, arrives):
 def test_a_gate_that_is_kept_open_stays_open(nft, arrives):
     began = time.monotonic()
     while time.monotonic() - began < 2.5:
-        set_gate(nft, "open")
+        set_gate(nft, ["open"])
         assert arrives()
         time.sleep(0.2)
-    set_gate(nft, "shut")
+    set_gate(nft, ["shut"])
     assert not arrives()
 
 
 def test_in_doubt_only_a_client_that_sent_data_itself_is_answered_and_no_keepalive_is_sent(
     nft, arrives, service, client
 ):
-    set_gate(nft, "open")
+    set_gate(nft, ["open"])
     assert arrives(kind=1), "so that the service's index is known"
-    set_gate(nft, "doubt")
+    set_gate(nft, ["doubt"])
     assert not arrives()
     client.sendto(_message(4, 32), ("192.0.2.1", PORT))
     assert not arrives(), "a client's keepalive is no data"
@@ -138,15 +138,15 @@ def test_in_doubt_only_a_client_that_sent_data_itself_is_answered_and_no_keepali
     assert not arrives(size=32), "a keepalive"
     began = time.monotonic()
     while time.monotonic() - began < 2.3:
-        set_gate(nft, "doubt")
+        set_gate(nft, ["doubt"])
         time.sleep(0.1)
     assert not arrives(), "2 s without data"
 
 
 def test_an_answered_way_is_told_with_the_gate(nft, service, client):
-    assert not set_gate(nft, "open")
+    assert not set_gate(nft, ["open"])
     with _bound(GATEWAY, "192.0.2.1", PORT + 2) as way:
         way.sendto(_message(2), ("192.0.2.2", 40404))
-    assert set_gate(nft, "open")
+    assert set_gate(nft, ["open"])
     time.sleep(1.2)
-    assert not set_gate(nft, "open")
+    assert not set_gate(nft, ["open"])

@@ -23,7 +23,7 @@ from twinlock.registry import keys
 from twinlock.registry.addresses import QUARANTINE, Room
 from twinlock.registry.errors import Corrupt, Refused
 from twinlock.registry.ground import Clock
-from twinlock.registry.model import Identity, ShardLease, Wanted
+from twinlock.registry.model import Identity, LeaseClaim, ShardLease, SwitchWish, Wanted
 from twinlock.registry.people import BULK
 from twinlock.registry.store import Registry
 from twinlock.registry.table import Delete, Put
@@ -433,20 +433,66 @@ def test_a_lease_is_written_only_over_none_ones_own_a_named_owners_or_the_very_o
     def lease(owner, until):
         return ShardLease(shard=0, owner=owner, until_ms=until)
 
-    assert registry.write_lease(lease("a", 4_000)) == lease("a", 4_000)
-    assert registry.write_lease(lease("b", 9_000)) == lease("a", 4_000)
-    assert registry.write_lease(lease("a", 5_000)) == lease("a", 5_000)
-    assert registry.write_lease(lease("b", 9_000), seen=4_000) == lease("a", 5_000)
-    assert registry.write_lease(lease("b", 9_000), over="c") == lease("a", 5_000)
-    assert registry.write_lease(lease("b", 9_000), seen=5_000) == lease("b", 9_000)
-    assert registry.write_lease(lease("a", 9_500), over="b") == lease("a", 9_500)
+    def written(owner, until, **how):
+        return registry.write_leases([LeaseClaim(lease=lease(owner, until), **how)], 1)[0]
+
+    assert written("a", 4_000) == lease("a", 4_000)
+    assert written("b", 9_000) == lease("a", 4_000)
+    assert written("a", 5_000) == lease("a", 5_000)
+    assert written("b", 9_000, seen=4_000) == lease("a", 5_000)
+    assert written("b", 9_000, over="c") == lease("a", 5_000)
+    assert written("b", 9_000, seen=5_000) == lease("b", 9_000)
+    assert written("a", 9_500, over="b") == lease("a", 9_500)
+
+
+def _claims(owner, until, *shards, **how):
+    return [LeaseClaim(lease=ShardLease(shard=one, owner=owner, until_ms=until), **how) for one in shards]
+
+
+def test_of_sixteen_shards_each_has_a_lease_of_its_own(registry):
+    held = registry.write_leases(_claims("a", 4_000, *range(16)), 16)
+    assert {lease.owner for lease in held.values()} == {"a"}
+    held = registry.write_leases(_claims("b", 5_000, 3, 5, over="a") + _claims("b", 5_000, 7, 8), 16)
+    assert [shard for shard, lease in held.items() if lease.owner == "b"] == [3, 5]
+    held = registry.write_leases(_claims("a", 6_000, *range(16)), 16)
+    assert held[3] == ShardLease(shard=3, owner="b", until_ms=5_000)
+    assert held[4] == ShardLease(shard=4, owner="a", until_ms=6_000)
+    assert registry.write_leases(_claims("b", 7_000, 4, seen=4_000), 16) == held, "it was renewed since"
+
+
+def test_gateways_that_claim_at_the_same_moment_get_each_shard_once(registry):
+    registry.write_leases(_claims("c", 1_000, *range(16)), 16)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(registry.write_leases, _claims(one, 2_000, *range(16), over="c"), 16) for one in "abde"]
+        told = [one.result() for one in asked]
+    held = registry.write_leases(_claims("z", 9_000, 0), 16)
+    assert len({lease.owner for lease in held.values()}) == 1
+    assert all(leases[0] in (held[0], leases[0]) and leases[0].owner != "c" for leases in told)
+    assert all(leases == held for leases in told), "all of them know who won"
+
+
+def test_a_gateway_that_knows_of_one_shard_and_others_that_know_of_sixteen_respect_each_others_lease(registry):
+    registry.write_leases(_claims("a", 4_000, 0), 1)
+    held = registry.write_leases(_claims("b", 5_000, *range(16)), 16)
+    assert {lease.owner for lease in held.values()} == {"a"}
+    registry.write_leases(_claims("b", 5_000, *range(16), over="a"), 16)
+    assert registry.write_leases(_claims("a", 6_000, 0), 1)[0].owner == "b"
+    assert registry.write_leases(_claims("a", 6_000, 0, over="b"), 1)[0].owner == "a"
+    assert registry.write_leases(_claims("b", 7_000, *range(16)), 16)[15].owner == "a"
+
+
+def test_a_wish_names_shards_or_none(registry):
+    for wish in (SwitchWish(to="b", asked_ms=1), SwitchWish(to="a", asked_ms=2, shards=(0, 15))):
+        registry.ask_switch(wish)
+        assert registry.switch_wish() == wish
 
 
 def test_a_gateways_record_comes_back_as_it_was_put(registry):
     record = gateway_record("b")
     registry.put_gateway(record)
-    registry.put_gateway(replace(record, serving=True, applied={}))
-    assert registry.gateways(["a", "b"]) == (replace(record, serving=True, applied={}),)
+    for changed in (replace(record, serving=True, applied={}), replace(record, serving=True, shards=(0, 3))):
+        registry.put_gateway(changed)
+        assert registry.gateways(["a", "b"]) == (changed,)
 
 
 def test_a_table_without_a_definition_is_an_error(table):

@@ -187,7 +187,7 @@ def test_nft_gets_one_transaction_of_json_and_no_text_of_its_own():
 def test_keeping_the_gate_lists_no_set_in_the_process_that_changes_one():
     """nft would read all elements of all sets for it: of sixty thousand peers five times a second."""
     machine = Machine()
-    set_gate(Nft(machine), "open")
+    set_gate(Nft(machine), ["open"])
     assert machine.asked == [("nft", "-j", "list", "set", "inet", "twinlock", "fresh"), ("nft", "-j", "-f", "-")]
     assert not [command for command in machine.transactions[0] if "list" in command]
 

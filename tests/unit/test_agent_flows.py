@@ -51,8 +51,8 @@ def test_a_twin_remembers_what_lives_and_only_until_it_took_over():
     memory = FlowMemory()
     memory.hear(Flows(slot="b", flows=(str(FLOW),)), 100.0)
     memory.hear(Flows(slot="b", flows=("10.100.1.1:7>52.216.10.10:443",)), 100.0 + FORGET_SECONDS - 1)
-    assert [flow.port for flow in memory.take({"10.100.1.1"}, 100.0 + FORGET_SECONDS)] == [7]
-    assert memory.take({"10.100.1.1"}, 100.0) == ()
+    assert [flow.port for flow in memory.take("10.100.1.1".__eq__, 100.0 + FORGET_SECONDS)] == [7]
+    assert memory.take("10.100.1.1".__eq__, 100.0) == ()
 
 
 def test_a_twin_that_tells_of_ever_more_connections_does_not_fill_the_memory():

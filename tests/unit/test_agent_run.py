@@ -207,9 +207,9 @@ def test_tens_of_thousands_are_read_rarely_where_nothing_happens_and_at_once_whe
     _looks(stage, gateway, 2)
     assert 2 <= _looks(stage, gateway, 20) <= 3
     _looks(stage, gateway, 1)
-    monkeypatch.setattr(serving, "set_gate", lambda nft, gate: True)  # a way was answered
+    monkeypatch.setattr(serving, "set_gate", lambda nft, gates: True)  # a way was answered
     assert _looks(stage, gateway, 0.4) >= 1
-    monkeypatch.setattr(serving, "set_gate", lambda nft, gate: False)
+    monkeypatch.setattr(serving, "set_gate", lambda nft, gates: False)
     _looks(stage, gateway, 15)
     stage.machine.peers["wg-way"][ANN]["endpoint"] = "198.51.100.2:29113"
     while not _looks(stage, gateway, 0.2):

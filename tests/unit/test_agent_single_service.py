@@ -54,7 +54,7 @@ def test_everybody_may_knock_on_whoever_serves_and_on_nobody_else(stage, gateway
     turn(stage, gateway)
     gateway.server.beat()
     assert stage.machine.peers["wg-service"] == {}
-    stage.table.lease = None
+    stage.table.leases = {}
     turn(stage, gateway)
     gateway.server.beat()
     assert stage.machine.peers["wg-service"] == {ANN: {"allowed": "10.100.1.1/32"}}
@@ -124,7 +124,7 @@ def test_a_rotated_key_keeps_its_address_only_once_it_knocks(stage, gateway):
 def test_in_doubt_the_address_is_not_taken(stage, gateway, monkeypatch):
     turn(stage, gateway)
     assert gateway.serving and gateway.floating is not None
-    monkeypatch.setattr(gateway.own, "gate", lambda: "doubt")
+    monkeypatch.setattr(gateway.own, "gates", lambda: ("doubt",))
     gateway.floating.step()
     assert not gateway.floating.held
     monkeypatch.undo()

@@ -38,7 +38,7 @@ def revoked(was, *keys: str):
 
 
 def test_state_comes_back_as_it_went_and_is_for_root_alone(tmp_path):
-    first = state(peer(expires_at=NOW + 5), peer("bob", BOB, "10.100.2.1", "ci"), serving=True)
+    first = state(peer(expires_at=NOW + 5), peer("bob", BOB, "10.100.2.1", "ci"), serving=frozenset({0}))
     saved(tmp_path, first, revoked(first, BOB))
     assert StateFile(tmp_path).load() == revoked(first, BOB)
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
@@ -130,11 +130,11 @@ def test_a_change_of_everybody_is_no_line(tmp_path):
 
 
 def test_changes_do_not_pile_up(tmp_path):
-    row = [state(peer()), state(peer(), serving=True)] * 300
+    row = [state(peer()), state(peer(), serving=frozenset({0}))] * 300
     base = state(peer())
     saved(tmp_path, *(replace(base, serving=one.serving) for one in row))
     assert len((tmp_path / "state.changes").read_text().splitlines()) <= 100
-    assert StateFile(tmp_path).load() == replace(base, serving=True)
+    assert StateFile(tmp_path).load() == replace(base, serving=frozenset({0}))
 
 
 @pytest.mark.parametrize("version", [0, 3, None])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from twinlock.agent import chrony
-from twinlock.agent.boot import Boot
+from twinlock.agent.boot import Boot, shards_of
 from twinlock.agent.box import Box
 from twinlock.agent.channel import Channel
 from twinlock.agent.checkup import free_bytes
@@ -39,7 +39,7 @@ def assemble(boot: Boot, cloud: Cloud, bootstrapped: Callable[[], None]) -> Gate
         registry=registry,
         leases=leases,
         storage_prefixes=cloud.storage_prefixes,
-        box=Box(wg, nft, Conntrack()),
+        box=Box(wg, nft, Conntrack(), shards_of(boot)),
         identities=Identities(boot, registry, secrets, wg, nft),
         preshared=PresharedKeys(registry.data_keys, cloud.envelope, time.time),
         state_file=StateFile(STATE_FOLDER),

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from twinlock.agent.errors import BadBoot
 from twinlock.registry.ipv6 import check_prefix6
+from twinlock.registry.shards import COUNTS, Shards
 
 BOOT_FILE = Path("/etc/twinlock/boot.json")
 T = TypeVar("T", str, int, bool)
@@ -68,11 +69,16 @@ class Boot:
     floating: Floating | None = None
     dns: Dns | None = None
     private_address6: str = ""
+    shards: int = 1
 
     @property
     def slots(self) -> tuple[str, ...]:
         """All slots' names, this one included, sorted."""
         return tuple(sorted((self.slot, *(twin.slot for twin in self.twins))))
+
+
+def shards_of(boot: Boot) -> Shards:
+    return Shards(boot.tunnel_range, boot.shards)
 
 
 def load_boot(path: Path = BOOT_FILE) -> Boot:
@@ -118,8 +124,11 @@ def boot_from(document: object, where: str) -> Boot:
         floating=_floating(found["floating"], f"{where}: floating"),
         dns=_dns(found["dns"], f"{where}: dns"),
         private_address6=text("private_address6"),
+        shards=_of(int, found, "shards", where),
     )
     _check_addresses(boot, where)
+    if boot.shards not in COUNTS:
+        raise BadBoot(f"{where}: shards is {boot.shards}, not one of {COUNTS}")
     return boot
 
 

@@ -9,24 +9,28 @@ from twinlock.agent.calls import Call
 from twinlock.agent.changes import Changes, Have, diff, step
 from twinlock.agent.conntrack import Conntrack
 from twinlock.agent.desired import Desired, Narrow, Reach
+from twinlock.agent.ends import Ends
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.nft import End, Json, Nft, add_elements, by_family, delete_elements, flush_map, flush_set, prefix
 from twinlock.agent.shut_out import ShutOut, end_from, shut_out
 from twinlock.agent.sides import SidedWg
-from twinlock.agent.wg import SetPeer
+from twinlock.agent.wg import SetPeer, TunnelPeer
 from twinlock.registry.ipv6 import host_networks
 from twinlock.registry.model import Peer
 from twinlock.registry.preshared import PresharedKey
+from twinlock.registry.shards import Shards
 
 _MAPS = frozenset({"tenant_sources", "peer_sources"})
+_ONE = Shards("0.0.0.0/0")
 _KEEPALIVE_SECONDS = 25  # of the service towards a client: keeps the client's NAT open, and starts the session
 
 
 class Box:
     """The drivers of one gateway, and what they last made true."""
 
-    def __init__(self, wg: SidedWg, nft: Nft, conntrack: Conntrack) -> None:
-        self.wg, self.nft, self.conntrack = wg, nft, conntrack
+    def __init__(self, wg: SidedWg, nft: Nft, conntrack: Conntrack, shards: Shards = _ONE) -> None:
+        self.wg, self.nft, self.conntrack, self._shards = wg, nft, conntrack, shards
+        self._ends = Ends(nft) if shards.count > 1 else None
         self.shut_out = ShutOut(nft)
         self._known: Mapping[str, Peer] = {}  # public key -> whoever is or was last to be served
         # What the box holds: as it was read, or as it was made; None: look anew. But who is on the service, which
@@ -100,6 +104,8 @@ class Box:
             return
         holds, self._holds = self._holds, None
         allowed = {call.public_key: host_networks(self._prefix6, call.address) for call in calls}
+        if self._ends is not None:
+            self._ends.add({call.endpoint: self._shards.of(call.address) for call in calls})
         self.wg.renew_peers(
             SERVICE,
             (
@@ -159,12 +165,25 @@ class Box:
         """Has each of these clients, which were called, turn to this gateway again."""
         self.wg.nudge_peers(SERVICE, public_keys, _KEEPALIVE_SECONDS)
 
-    def let_go(self) -> int:
-        """Removes every service peer: the other gateway may call. The number of them."""
-        keys = tuple(self.wg.peers(SERVICE))
+    def let_go(self, shards: Collection[int] = (0,)) -> int:
+        """Removes every service peer of these shards: another gateway may call. The number of them."""
+        keys = tuple(key for key, peer in self.wg.peers(SERVICE).items() if self.shard_of(peer) in shards)
         self.wg.remove_peers(SERVICE, keys)
-        self._service.clear()
+        for key in keys:
+            self._service.pop(key, None)
         return len(keys)
+
+    def shard_of(self, peer: TunnelPeer) -> int | None:
+        """Of a service peer; None for one that has no address there."""
+        if self._shards.count == 1:
+            return 0
+        return next((self._shards.of(one.removesuffix("/32")) for one in peer.allowed_ips if "." in one), None)
+
+    def follow_ends(self, service: Mapping[str, TunnelPeer]) -> None:
+        """After a look: the firewall knows where each one is now."""
+        if self._ends is not None:
+            found = ((peer.endpoint, self.shard_of(peer)) for peer in service.values())
+            self._ends.replace({end: shard for end, shard in found if end is not None and shard is not None})
 
     def _apply(self, changes: Changes) -> None:
         # Closed first, opened last: in between a peer has too little, never too much.

@@ -19,6 +19,7 @@ _VERSION = 1
 _LARGEST = 1400  # bytes: one packet
 _HIGHEST = 1 << 53
 _SLOTS = 8
+_SHARDS = 16
 LARGEST_WAYS = 12  # of one datagram
 LARGEST_FLOWS = 24
 MOST_SAID = 40  # datagrams of ends at once
@@ -28,13 +29,24 @@ _FLOW = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})>(\d{1,3}(?:\.\d{1,3}){3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Word:
-    """How a gateway is, several times a second."""
+class Said:
+    """How a gateway is, of one shard."""
 
-    slot: str
     serving: bool
     term: int
     gives: str = ""  # it let go, and this slot's gateway is next
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word(Said):
+    """How a gateway is, several times a second. Where there are shards: whether it serves any, and each."""
+
+    slot: str
+    shards: tuple[Said, ...] = ()
+
+    def of(self, shard: int) -> Said:
+        """Of one shard. Who names none has but one (another setting is being rolled out), and says it of all."""
+        return self.shards[shard] if shard < len(self.shards) else self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +191,21 @@ def _is_endpoint(end: object) -> bool:
 
 
 def _word(fields: Mapping[str, object], slot: str) -> Word | None:
+    said, each = _said(fields), fields.get("shards", [])
+    if said is None or not isinstance(each, list) or len(cast(list[object], each)) > _SHARDS:
+        return None
+    shards = [_said(cast(Mapping[str, object], one)) for one in cast(list[object], each) if isinstance(one, dict)]
+    if len(shards) != len(cast(list[object], each)) or None in shards:
+        return None
+    known = tuple(filter(None, shards))
+    return Word(slot=slot, serving=said.serving, term=said.term, gives=said.gives, shards=known)
+
+
+def _said(fields: Mapping[str, object]) -> Said | None:
     serving, term, gives = fields.get("serving"), fields.get("term"), fields.get("gives")
-    if not isinstance(serving, bool):
+    if not isinstance(serving, bool) or not _is_number(term) or not isinstance(gives, str):
         return None
-    if not _is_number(term) or not isinstance(gives, str):
-        return None
-    return Word(slot=slot, serving=serving, term=cast(int, term), gives=gives)
+    return Said(serving=serving, term=cast(int, term), gives=gives)
 
 
 class Channel:

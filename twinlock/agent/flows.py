@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -85,11 +85,17 @@ class FlowMemory:
         if len(known) >= _MOST:
             self._heard[said.slot] = {flow: at for flow, at in known.items() if clock - at < FORGET_SECONDS}
 
-    def take(self, clients: Collection[str], clock: float) -> tuple[Flow, ...]:
-        """The connections of these clients (addresses) that ended with their gateway; they are forgotten."""
+    def take(self, is_wanted: Callable[[str], bool], clock: float) -> tuple[Flow, ...]:
+        """The connections that ended with their gateway, of the clients (addresses) that are wanted. They are
+        forgotten, and so is what is old."""
         heard, self._heard = self._heard, {}
-        found = ((flow, at) for flows in heard.values() for flow, at in flows.items())
-        return tuple(flow for flow, at in found if flow.client in clients and clock - at < FORGET_SECONDS)
+        found: list[Flow] = []
+        for slot, flows in heard.items():
+            fresh = {flow: at for flow, at in flows.items() if clock - at < FORGET_SECONDS}
+            taken = {flow for flow in fresh if is_wanted(flow.client)}
+            found += taken
+            self._heard[slot] = {flow: at for flow, at in fresh.items() if flow not in taken}
+        return tuple(found)
 
 
 def question(flow: Flow) -> bytes:

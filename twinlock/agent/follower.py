@@ -177,8 +177,8 @@ class Follower:
         shared = self._shared
         if shared.state is None:
             return
-        serving = shared.serving
-        if self._own.view.lease is not None and shared.state.serving != serving:
+        serving = shared.served
+        if self._own.is_asked and shared.state.serving != serving:
             shared.state = replace(shared.state, serving=serving)
         if shared.state is not self._saved:
             self._out.state_file.save(shared.state)
@@ -217,7 +217,7 @@ class Follower:
         wish = self._out.registry.switch_wish()
         if self._wish_known and wish is not None and wish != self._wish:
             _log.info("asked to switch to gateway %s", wish.to)
-            self._own.events.put(HandOver(to=wish.to))
+            self._own.events.put(HandOver(to=wish.to, shards=frozenset(wish.shards)))
         self._wish, self._wish_known = wish, True
 
 

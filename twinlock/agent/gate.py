@@ -6,22 +6,28 @@ A hung agent or a paused machine says nothing, and is shut without anyone acting
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twinlock.agent.lease import Gate
 from twinlock.agent.nft import Json, Nft, add_elements, flush_set
 
 _SECONDS = 1
-# One shard: its packets carry no mark.
-_ELEMENT: Json = {"elem": {"val": 0, "timeout": _SECONDS}}
 
 
-def gate_commands(gate: Gate) -> list[Json]:
-    """Emptied and filled in one transaction: adding an element that is there would not prolong it."""
+def gate_commands(gates: Sequence[Gate]) -> list[Json]:
+    """Of each shard: its packets carry its number as their mark. (Where there is one they carry none, which is 0.)
+
+    Emptied and filled in one transaction: adding an element that is there would not prolong it."""
     commands = [flush_set("open"), flush_set("doubt")]
-    if gate != "shut":
-        commands.append(add_elements(gate, [_ELEMENT]))
+    for kind in ("open", "doubt"):
+        marks: list[Json] = [
+            {"elem": {"val": shard, "timeout": _SECONDS}} for shard, gate in enumerate(gates) if gate == kind
+        ]
+        if marks:
+            commands.append(add_elements(kind, marks))
     return commands
 
 
-def set_gate(nft: Nft, gate: Gate) -> bool:
+def set_gate(nft: Nft, gates: Sequence[Gate]) -> bool:
     """Whether a way was answered within the last second: a client may be waiting to be called."""
-    return nft.transaction_and_list(gate_commands(gate), "fresh")
+    return nft.transaction_and_list(gate_commands(gates), "fresh")

@@ -84,7 +84,8 @@ def fell_silent(view: View, slot: str, clock: float) -> View:
 def heard(view: View, slot: str, serving: bool, term: int) -> View:
     """A twin said how it is. If it serves under a higher term than this gateway, this one lets go."""
     view = replace(view, twins={**view.twins, slot: Twin(heard=True, serving=serving, term=term)})
-    if view.word == slot:
+    # Its silence is over, or another twin has taken what it had.
+    if view.word == slot or (view.word and serving and term > view.twins.get(view.word, Twin()).term):
         view = replace(view, word="")
     if view.serving and serving and (term, slot) > (view.term, view.me):
         return replace(view, serving=False)
@@ -114,8 +115,11 @@ def answered(view: View, lease: ShardLease, began: float, clock: float) -> View:
     kept = view.lease is not None and view.lease.owner == lease.owner and not _renews(view, lease)
     view = replace(view, lease=lease, changed_at=changed, answered=True)
     if lease.owner != view.me:
-        # A question from before a taking says nothing about it, nor does a lease that its owner no longer goes by.
-        return replace(view, serving=view.serving and (began <= view.word_at or kept))
+        # A question from before a taking, or a word, says nothing about it; nor does a lease that its owner no longer
+        # goes by say anything about a taking.
+        early = began <= view.word_at
+        word = view.word if early or lease.owner == view.word else ""
+        return replace(view, serving=view.serving and (early or kept), word=word)
     if _yields(view) or (not view.serving and began < view.handed_at + HANDED_SECONDS):
         return view
     view = replace(view, sure_until=max(view.sure_until, began + RENEWED_SECONDS), word="")

@@ -46,4 +46,5 @@ def load_record(folder: Path) -> GatewayRecord:
         left_out=0,
         shut_out={},
         floating=None,
+        shards=None,
     )

@@ -33,13 +33,12 @@ class Replacement:
         _log.info("gateway %s: instance %s is reported as unhealthy", found.slot, found.instance_id)
 
     def _own(self) -> Reporter:
-        view, checked = self._shared.own.view, self._shared.checked_at
-        serving = {slot for slot, twin in view.twins.items() if twin.heard and twin.serving}
-        everybody = frozenset(view.twins)
+        own, checked = self._shared.own, self._shared.checked_at
+        serving, everybody = own.twins_serving, own.twins
         return Reporter(
             instance_id=self._instance_id,
             failing=None if checked is None else frozenset(self._shared.failing),
             checked_at=0.0 if checked is None else checked,
             # Without a twin that serves itself there has to be another one that does.
-            covered=everybody if view.serving else everybody - serving if serving else frozenset(),
+            covered=everybody if own.serving else everybody - serving if serving else frozenset(),
         )

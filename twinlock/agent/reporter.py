@@ -47,6 +47,7 @@ class Reporter:
             "left_out": len(want.refused),
             "phases": self._shared.phases,
             "floating": self._shared.floating(),
+            "shards": None if self._shared.own.shards == 1 else tuple(sorted(self._shared.served)),
         }
         if news == self._published and not self._pace.is_due("heartbeat", HEARTBEAT_SECONDS):
             return

@@ -53,7 +53,8 @@ class Gateway:
             boot.slot,
             tuple(twin.slot for twin in boot.twins),
             outside.leases,
-            served=state is not None and state.serving,
+            served=frozenset() if state is None else state.serving,
+            shards=boot.shards,
             clock=outside.clock,
             now=outside.now,
         )
@@ -70,7 +71,7 @@ class Gateway:
 
     def _surely(self) -> bool:
         """In doubt the other gateway may serve, and the floating address is its own then."""
-        return self._shared.serving and self.own.gate() == "open"
+        return self._shared.serving and self.own.gates() == ("open",)
 
     @property
     def serving(self) -> bool:

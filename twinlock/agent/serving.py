@@ -9,11 +9,11 @@ import logging
 import queue
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from twinlock.agent.boot import Boot
-from twinlock.agent.calls import CONTESTED_SECONDS, CallBook
+from twinlock.agent.boot import Boot, shards_of
+from twinlock.agent.calls import CONTESTED_SECONDS, Call, CallBook
 from twinlock.agent.channel import Flows, Health, Singles, Ways
 from twinlock.agent.checkup import Checked
-from twinlock.agent.desired import advanced
+from twinlock.agent.desired import Desired, advanced
 from twinlock.agent.errors import CommandFailed
 from twinlock.agent.flows import Flow, FlowMemory, FlowTeller, parse_flows, question
 from twinlock.agent.fresh import FreshWays
@@ -21,7 +21,7 @@ from twinlock.agent.gate import set_gate
 from twinlock.agent.interfaces import SERVICE, WAY
 from twinlock.agent.journal import numbers
 from twinlock.agent.outside import Outside
-from twinlock.agent.ownership import SHARD, HandOver, Mail
+from twinlock.agent.ownership import HandOver, Mail
 from twinlock.agent.phases import Phases
 from twinlock.agent.rotation import carrying
 from twinlock.agent.shared import Shared
@@ -29,6 +29,7 @@ from twinlock.agent.single_service import SingleService
 from twinlock.agent.ways import WayBook
 from twinlock.agent.wellness import Wellness
 from twinlock.agent.wg import SetPeer, TunnelPeer
+from twinlock.registry.shards import numbers_text
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +58,16 @@ class Serving:
         self._wellness = wellness
         self._began = began  # the floating address is to be taken at once
         self._single = SingleService(boot, outside, shared) if outside.floating else None
-        self._book = CallBook()
+        self._shards = shards_of(boot)
+        self._books = {shard: CallBook() for shard in self._shards.all}
         self._ways, self._fresh = WayBook(boot.slot), FreshWays()
         self._teller, self._flows = FlowTeller(boot.slot), FlowMemory()
         self._phases = Phases()
+        self._begun = frozenset[int]()  # shards, at the last taking
         self._orphans: tuple[Flow, ...] = ()
         self._ask_at: list[float] = []
         self._look_until = self._look_at = self._look_again = self._beat_at = 0.0
-        self._may_hold_clients = True  # those that an agent before this one called
+        self._may_hold_clients = frozenset(self._shards.all)  # of which shards: an agent before this one called some
 
     def round(self) -> None:
         """Until the next beat at the latest."""
@@ -86,21 +89,21 @@ class Serving:
             if self._own.fit:
                 _log.warning("not fit to serve: %s", exc)
             self._own.fit = False
-            for slot in self._own.heard if self._own.view.serving else ():
-                self._own.events.put(HandOver(to=slot))
+            if self._own.serving:
+                self._own.events.put(HandOver())
 
     def turn(self, wait: float = 0.0) -> None:
         """Takes the events that are there, or the first one within `wait` seconds, and does what follows."""
         self._take(self._next(wait))
         while not self._own.events.empty():
             self._take(self._next(0.0))
-        view = self._own.view
-        if view.word:
+        if self._own.has_word:
             self._wake()
-        if view.serving and not self._shared.serving:
-            self._begin()
-        elif not view.serving and self._may_hold_clients and view.lease is not None:
-            self._let_go()
+        serving = self._own.serving
+        if lost := frozenset(s for s in self._may_hold_clients - serving if self._own.views[s].lease is not None):
+            self._let_go(lost)
+        if begun := serving - self._shared.served:
+            self._begin(begun)
 
     def beat(self) -> None:
         """The twins are told and the gate is kept; ways are looked at when something happened."""
@@ -109,9 +112,9 @@ class Serving:
         clock = self._out.clock()
         if (health := self._wellness.message()) is not None:
             self._out.say(health)
-        if slot := self._wellness.successor(self._own.heard, self._own.view.serving, clock):
+        if slot := self._wellness.successor(self._own.heard, bool(self._own.serving), clock):
             self._own.events.put(HandOver(to=slot))
-        if set_gate(self._out.box.nft, self._own.gate()):
+        if set_gate(self._out.box.nft, self._own.gates()):
             self._look_until = max(self._look_until, clock + _LOOK_SECONDS)
         if clock >= self._look_at:
             rest = self._look()
@@ -126,6 +129,7 @@ class Serving:
         """The twins are told which connections clients have. Of a thread of its own: there may be very many."""
         if self._shared.serving and (addresses := self._addresses()):
             flows = parse_flows(self._out.box.conntrack.established(), addresses)
+            flows = {flow for flow in flows if self._shards.of(flow.client) in self._shared.served}
             for said in self._teller.news(flows, self._out.clock()):
                 self._out.say(said)
 
@@ -146,8 +150,7 @@ class Serving:
 
     def leave(self) -> None:
         """Stopped in order: a twin that is there goes on at once."""
-        for twin in self._boot.twins:
-            self._own.events.put(HandOver(to=twin.slot))
+        self._own.events.put(HandOver())
         was = self._shared.serving
         self.careful(self.turn)
         if was and not self._shared.serving:
@@ -207,6 +210,7 @@ class Serving:
         way, service = self._out.box.wg.peers(WAY), self._out.box.wg.peers(SERVICE)
         opened = {key: peer for key, peer in way.items() if peer.handshake}  # of all peers, who ever came
         self._own.fit = True
+        self._out.box.follow_ends(service)
         self._note_answer(service)
         called = self._call(opened, service)
         if self._single is not None:
@@ -229,7 +233,8 @@ class Serving:
         return min(max(_IDLE_SECONDS, (len(way) + len(service)) / _IDLE_PEERS), _IDLE_MOST_SECONDS)
 
     def _note_answer(self, service: Mapping[str, TunnelPeer]) -> None:
-        somebody = any(peer.handshake for peer in service.values())
+        shard_of = self._out.box.shard_of
+        somebody = any(peer.handshake and shard_of(peer) in self._begun for peer in service.values())
         if (took := self._phases.answered(somebody, self._out.clock())) is not None:
             self._shared.phases = self._phases.told
             _log.info("the first client answered after %d ms", took["answers_ms"], extra=numbers("answer", took))
@@ -242,19 +247,40 @@ class Serving:
             self._out.box.wg.set_peers(WAY, known)
 
     def _call(self, way: Mapping[str, TunnelPeer], service: Mapping[str, TunnelPeer]) -> int:
+        return self._call_of(self._shared.served, way, service)
+
+    def _call_of(
+        self, shards: Collection[int], way: Mapping[str, TunnelPeer], service: Mapping[str, TunnelPeer]
+    ) -> int:
+        calls: list[Call] = []
         with self._shared.lock:
-            want = self._shared.want
+            want, gates = self._shared.want, self._own.gates()
             # In doubt nobody is called: a call would end the very sessions that the clients vouch for.
-            if not self._shared.serving or want is None or self._own.gate() == "doubt":
+            sure = [shard for shard in shards if gates[shard] != "doubt"]
+            if want is None or not sure:
                 return 0
-            calls = self._book.due(carrying(want, way, service), way, service, self._out.clock(), self._out.now())
+            peers, silent = carrying(want, way, service), list[str]()
+            ways, services = self._by_shard(want, way), self._by_shard(want, service)
+            for shard in sure:
+                clock, now = self._out.clock(), self._out.now()
+                calls += self._books[shard].due(peers, ways.get(shard, {}), service, clock, now)
+                silent += self._books[shard].nudges(services.get(shard, {}), clock)
             self._out.box.call(calls)
             called = {call.public_key for call in calls}
-            silent = self._book.nudges(service, self._out.clock())
             self._out.box.nudge([key for key in silent if key in want.peers and key not in called])
         for call in calls:
             _log.info("called %s… at %s", call.public_key[:8], call.endpoint)
         return len(calls)
+
+    def _by_shard(self, want: Desired, some: Mapping[str, TunnelPeer]) -> dict[int, Mapping[str, TunnelPeer]]:
+        """Of whoever is served; with one shard nobody is looked at."""
+        if self._shards.count == 1:
+            return {0: some}
+        found: dict[int, dict[str, TunnelPeer]] = {}
+        for key, peer in some.items():
+            if (served := want.peers.get(key)) is not None:
+                found.setdefault(self._shards.of(served.address), {})[key] = peer
+        return dict(found)
 
     def _end_orphans(self) -> None:
         """Who only waits for bytes of a connection that ended with its gateway hears so."""
@@ -266,47 +292,58 @@ class Serving:
         want = self._shared.want
         return want.addresses if want else ()
 
-    def _begin(self) -> None:
-        """The gate first, then every client that has a way is called."""
+    def _begin(self, shards: frozenset[int]) -> None:
+        """The gate first, then every client of these that has a way is called."""
         began = self._out.clock()
         with self._shared.lock:
-            self._book.begin(began)
-            self._shared.serving = self._may_hold_clients = True
-        set_gate(self._out.box.nft, self._own.gate())
+            for shard in shards:
+                self._books[shard].begin(began)
+            self._shared.served |= shards
+            self._may_hold_clients |= shards
+            self._begun = shards
+        set_gate(self._out.box.nft, self._own.gates())
         self._began()
-        called = self._call(self._out.box.wg.peers(WAY), {})  # nobody is on the service yet
+        called = self._call_of(shards, self._out.box.wg.peers(WAY), {})  # none of them is on the service yet
         if self._single is not None:
             self._single.begin()
         ended = self._out.clock()
         self._look_until = ended + CONTESTED_SECONDS
-        self._orphans = self._flows.take(self._addresses(), began)
+        addresses, left = self._addresses(), self._orphans if self._ask_at else ()
+        lost = self._flows.take(lambda client: client in addresses and self._shards.of(client) in shards, began)
+        self._orphans = (*left, *lost)
         self._ask_at = [began + seconds for seconds in _ASK_SECONDS] if self._orphans else []
         self._out.say(self._own.word())
-        self._note_taking(began, ended, called)
+        self._note_taking(shards, began, ended, called)
 
-    def _note_taking(self, began: float, ended: float, called: int) -> None:
+    def _note_taking(self, shards: frozenset[int], began: float, ended: float, called: int) -> None:
         cause, self._own.cause = self._own.cause, None
         took = self._phases.took(cause, began, ended, called, self._out.now())
         self._shared.phases = self._phases.told
         event = "start" if cause is None else "switch" if cause.switch else "takeover"
         _log.info(
-            "serving shard %d: called %d clients in %d ms", SHARD, called, took["calls_ms"], extra=numbers(event, took)
-        )
+            "serving %s: called %d clients in %d ms", _named(shards), called, took["calls_ms"],
+            extra=numbers(event, took),
+        )  # fmt: skip
 
-    def _let_go(self) -> None:
+    def _let_go(self, shards: frozenset[int]) -> None:
         """First the gate, which is as good as silence; then the next one is told; if a step fails, all again."""
-        began, served = self._out.clock(), self._shared.serving
-        self._shared.serving = False
-        set_gate(self._out.box.nft, "shut")
+        began, served = self._out.clock(), self._shared.served & shards
+        self._shared.served -= shards
+        set_gate(self._out.box.nft, self._own.gates())
         self._out.say(self._own.word())
         with self._shared.lock:
-            gone = self._out.box.let_go()
-            self._may_hold_clients = False
+            gone = self._out.box.let_go(shards)
+            self._may_hold_clients -= shards
         if not served:  # it only made sure, after a start
-            _log.info("let go of shard %d: %d clients", SHARD, gone)
+            _log.info("let go of %s: %d clients", _named(shards), gone)
             return
         took = self._phases.let_go(began, self._out.clock(), self._out.now())
         self._shared.phases = self._phases.told
         _log.info(
-            "let go of shard %d: %d clients in %d ms", SHARD, gone, took["let_go_ms"], extra=numbers("let-go", took)
-        )
+            "let go of %s: %d clients in %d ms", _named(shards), gone, took["let_go_ms"],
+            extra=numbers("let-go", took),
+        )  # fmt: skip
+
+
+def _named(shards: Collection[int]) -> str:
+    return f"shard{'' if len(shards) == 1 else 's'} {numbers_text(shards)}"

@@ -22,7 +22,7 @@ class Shared:
         self.want: Desired | None = None  # under the lock
         self.want_of: LastState | None = None  # under the lock: what `want` was made from
         self.state = state  # the follower's
-        self.serving = False  # the main thread's
+        self.served: frozenset[int] = frozenset()  # the main thread's: shards
         self.failing: Mapping[str, str] = {}  # the main thread's: check -> why
         self.checked_at: float | None = None  # the main thread's: when it last learned that, on the clock
         self.answered_at: float | None = None  # the follower's: when the registry last answered it, on the clock
@@ -34,3 +34,8 @@ class Shared:
         # The counting thread's: packets by TENANT/NAME of peers that were shut out and still send (shut_out.py).
         self.shut_out: Mapping[str, int] = {}
         self.ends: Mapping[str, str] | None = None  # the main thread's: where ways are open, by public key
+
+    @property
+    def serving(self) -> bool:
+        """Whether it serves any shard."""
+        return bool(self.served)

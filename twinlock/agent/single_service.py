@@ -42,7 +42,7 @@ class SingleService:
             return
         with self._shared.lock:
             want = self._shared.want
-            if want is not None and self._shared.own.gate() == "open":
+            if want is not None and self._shared.own.gates() == ("open",):
                 service = self._out.box.wg.peers(SERVICE)
                 calls = self.book.due(carrying(want, {}, service), service, self._out.clock())
                 self._out.box.call_single(calls)

@@ -29,7 +29,7 @@ class LastState:
     generations: Mapping[str, int] = field(default_factory=dict[str, int])
     peers: Mapping[str, Mapping[str, Peer]] = field(default_factory=dict[str, Mapping[str, Peer]])  # tenant -> key ->
     storage_prefixes: tuple[str, ...] = ()
-    serving: bool = False
+    serving: frozenset[int] = frozenset()  # shards
     preshared: Mapping[str, PresharedKey] = field(default_factory=dict[str, PresharedKey])  # public key ->
 
 
@@ -39,7 +39,7 @@ def whole(state: LastState) -> Document:
         "generations": dict(state.generations),
         "peers": {tenant: list(map(_words, peers.values())) for tenant, peers in state.peers.items()},
         "storage_prefixes": state.storage_prefixes,
-        "serving": state.serving,
+        "serving": sorted(state.serving),
         # Opened: a gateway that starts without the cloud has nobody to ask. The file is root's alone.
         "preshared": {public: key.reveal() for public, key in state.preshared.items()},
     }
@@ -62,7 +62,7 @@ def change(was: LastState, state: LastState) -> Document | None:
     keys = differences(was.preshared, state.preshared)
     return {
         "generations": dict(state.generations),
-        "serving": state.serving,
+        "serving": sorted(state.serving),
         "gone": {tenant: gone for tenant, (gone, _) in told.items() if gone},
         "come": {tenant: come for tenant, (_, come) in told.items() if come},
         "shut": [key for key in keys if key not in state.preshared],
@@ -83,7 +83,7 @@ def state_from(document: Document) -> LastState:
         generations=_generations(document),
         peers={tenant: _peers(entries) for tenant, entries in cast(_Entries, document["peers"]).items()},
         storage_prefixes=tuple(map(str, cast(list[object], document["storage_prefixes"]))),
-        serving=document["serving"] is True,
+        serving=_shards(document),
         preshared=_preshared(document),
     )
 
@@ -95,7 +95,7 @@ def changed(state: LastState, document: Document) -> LastState:
     for tenant in gone.keys() | come.keys():
         peers[tenant] = _edited(peers[tenant], gone.get(tenant, ()), _peers(come.get(tenant, [])))
     opened = _edited(state.preshared, cast(list[str], document["shut"]), _preshared(document))
-    serving, generations = document["serving"] is True, _generations(document)
+    serving, generations = _shards(document), _generations(document)
     return replace(state, peers=peers, preshared=opened, serving=serving, generations=generations)
 
 
@@ -113,6 +113,10 @@ _Entries = Mapping[str, list[Mapping[str, object]]]
 def _generations(document: Document) -> dict[str, int]:
     generations = cast(Mapping[str, object], document["generations"])
     return {tenant: int(cast(int, number)) for tenant, number in generations.items()}
+
+
+def _shards(document: Document) -> frozenset[int]:
+    return frozenset(int(cast(int, shard)) for shard in cast(list[object], document["serving"]))
 
 
 def _preshared(document: Document) -> dict[str, PresharedKey]:

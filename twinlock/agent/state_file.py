@@ -22,7 +22,7 @@ from twinlock.agent.state import Document, LastState, change, changed, state_fro
 from twinlock.registry.definition import DefinitionError
 from twinlock.registry.errors import Refused
 
-_VERSION = 4
+_VERSION = 5
 _LEAST = 100  # of weight, before a new whole file is worth it
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, DefinitionError, Refused)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from twinlock.registry import items, keys, traffic
 from twinlock.registry.errors import Refused
 from twinlock.registry.ground import Ground
-from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish, numbered
-from twinlock.registry.table import Put, absent, equals, key_of, number, text, texts
+from twinlock.registry.leasing import write_leases
+from twinlock.registry.model import GatewayRecord, Identity, LeaseClaim, Rotation, ShardLease, SwitchWish, numbered
+from twinlock.registry.table import Put, absent, equals, key_of, texts
 from twinlock.registry.traffic import Traffic
 
 MARKS = 50  # peers that are marked as moved in one transaction
-_SHARD = keys.shard(0)
 
 
 class Fleet(Ground):
@@ -86,21 +86,13 @@ class Fleet(Ground):
         known = [one for one in counted if one is not None]
         return sum(known, Traffic()) if known else None
 
-    def write_lease(self, lease: ShardLease, *, over: str | None = None, seen: int | None = None) -> ShardLease:
-        """The lease that is in force now: the given one if there was none, or it was its owner's, or `over`'s, or
-        the very one that ends at `seen` (epoch milliseconds). No clock is compared."""
-        free = absent() | equals("owner", lease.owner)
-        if over is not None:
-            free |= equals("owner", over)
-        if seen is not None:
-            free |= equals("until_ms", seen)
-        held = self._table.put(items.shard_item(lease), free)
-        return lease if held is None else items.shard_from(held)
+    def write_leases(self, claims: Sequence[LeaseClaim], shards: int) -> Mapping[int, ShardLease]:
+        """The leases that are in force now, of all shards that have one; `shards` is how many there are."""
+        return write_leases(self._table, claims, shards)
 
     def switch_wish(self) -> SwitchWish | None:
-        item = self._table.get((keys.SWITCH, _SHARD))
-        return None if item is None else SwitchWish(to=text(item, "to"), asked_ms=number(item, "asked_ms"))
+        item = self._table.get((keys.SWITCH, keys.shard(0)))
+        return None if item is None else items.wish_from(item)
 
     def ask_switch(self, wish: SwitchWish) -> None:
-        item = {keys.PARTITION: keys.SWITCH, keys.SORT: _SHARD, "to": wish.to, "asked_ms": wish.asked_ms}
-        self._table.put(item)
+        self._table.put(items.wish_item(wish))

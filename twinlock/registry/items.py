@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twinlock.registry import keys
 from twinlock.registry.errors import Corrupt
-from twinlock.registry.model import PHASES, GatewayRecord, Identity, Peer, Rotation, ShardLease, State
+from twinlock.registry.model import PHASES, GatewayRecord, Identity, Peer, Rotation, ShardLease, State, SwitchWish
 from twinlock.registry.table import Item, Key, Value, flag, key_of, number, numbers, text, texts
 
 _DAY = 86_400
@@ -160,6 +160,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"phases": record.phases} if record.phases else {}),
         **({"shut_out": record.shut_out} if record.shut_out else {}),
         **({"floating": record.floating} if record.floating is not None else {}),
+        **({"shards": tuple(map(str, record.shards))} if record.shards is not None else {}),
     }
 
 
@@ -189,6 +190,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         phases=_phases(item) if "phases" in item else {},
         shut_out=numbers(item, "shut_out") if "shut_out" in item else {},
         floating=flag(item, "floating") if "floating" in item else None,
+        shards=_shards(item) if "shards" in item else None,
     )
 
 
@@ -251,6 +253,28 @@ def shard_item(lease: ShardLease) -> dict[str, Value]:
 
 def shard_from(item: Item) -> ShardLease:
     return ShardLease(shard=number(item, "shard"), owner=text(item, "owner"), until_ms=number(item, "until_ms"))
+
+
+def wish_item(wish: SwitchWish) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.SWITCH,
+        keys.SORT: keys.shard(0),
+        "to": wish.to,
+        "asked_ms": wish.asked_ms,
+        **({"shards": tuple(map(str, wish.shards))} if wish.shards else {}),
+    }
+
+
+def wish_from(item: Item) -> SwitchWish:
+    shards = _shards(item) if "shards" in item else ()
+    return SwitchWish(to=text(item, "to"), asked_ms=number(item, "asked_ms"), shards=shards)
+
+
+def _shards(item: Item) -> tuple[int, ...]:
+    found = texts(item, "shards")
+    if not all(shard.isascii() and shard.isdigit() for shard in found):
+        raise Corrupt(f"registry item {key_of(item)}: shards should be numbers")
+    return tuple(map(int, found))
 
 
 def _peer_fields(peer: Peer) -> dict[str, Value]:

@@ -98,6 +98,7 @@ class GatewayRecord:
     # TENANT/NAME of peers that were shut out within the hour -> packets that still came from where they were.
     shut_out: Mapping[str, int] = field(default_factory=dict[str, int])
     floating: bool | None = None  # whether it holds the floating address; None: there is none
+    shards: tuple[int, ...] | None = None  # those that it serves; None: there is but one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,7 @@ class SwitchWish:
 
     to: str
     asked_ms: int  # epoch milliseconds
+    shards: tuple[int, ...] = ()  # these; none named: all that there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,3 +153,13 @@ class ShardLease:
     shard: int
     owner: str  # the slot
     until_ms: int  # epoch milliseconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseClaim:
+    """That this lease be in force. It holds if the shard has none, if that is the claimant's own or `over`'s, or if it
+    is the very one that ends at `seen` (epoch milliseconds): no clock is compared."""
+
+    lease: ShardLease
+    over: str | None = None
+    seen: int | None = None

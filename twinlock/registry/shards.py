@@ -1,6 +1,6 @@
-"""Shards: equal blocks of the tunnel's range, each served by one gateway. Pure; a peer's shard follows from its address.
+"""Shards: equal blocks of the tunnel's range, each served by one gateway. Pure.
 
-Its IPv6 address holds the IPv4 one (ipv6.py), so both are of the same shard.
+A peer's shard follows from its address. Its IPv6 address holds the IPv4 one (ipv6.py): both are of the same shard.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network
+
+COUNTS = (1, 16)  # that an environment may have
 
 
 @dataclass(frozen=True)
