@@ -486,6 +486,15 @@ def test_the_lease_of_a_twin_that_is_heard_is_never_stale():
     assert rules.claim(_standby(answered=False, twins={"b": Twin()}), 100.0) == Claim()
 
 
+def test_of_two_that_heard_an_owner_fall_silent_one_takes_over_and_the_others_word_ends():
+    taken = ShardLease(shard=0, owner="c", until_ms=9)
+    late = rules.fell_silent(_standby(twins={"b": Twin(heard=True, serving=True), "c": Twin(heard=True)}), "b", 50.0)
+    assert rules.due(late, 50.3)
+    assert not rules.due(rules.answered(late, taken, 50.1, 50.2), 50.3), "the registry says whose it is"
+    assert not rules.due(rules.heard(late, "c", serving=True, term=9), 50.3), "the new owner says so itself"
+    assert rules.due(rules.answered(late, taken, 49.9, 50.2), 50.3), "that was before"
+
+
 def test_an_owner_that_hears_nobody_any_more_is_sure_for_less_than_half_a_second():
     view = rules.take(View(me="a", twins={"b": Twin(heard=True)}), 0.0)
     view = rules.fell_silent(view, "b", 1.0)

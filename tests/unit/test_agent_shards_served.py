@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.agent_samples import ANN, BOB, definition, peer
+from tests.agent_samples import ANN, BOB, EVE, definition, peer
 from tests.gateway_stage import SHARDED, Stage, turn
 from twinlock.agent.channel import Flows, Said, Word
 from twinlock.registry.errors import Unavailable
@@ -20,8 +20,9 @@ ENDS = {ANN: "198.51.100.2:29112", BOB: "[2001:db8::7]:4040"}
 def stage(tmp_path) -> Stage:
     made = Stage(tmp_path, SHARDED)
     ml, ci = definition().tenants
-    made.table.what = definition(tenants=(replace(ml, range="10.100.16.0/20"), replace(ci, range="10.100.32.0/20")))
+    made.table.what = definition(tenants=(replace(ml, range="10.100.16.0/20"), replace(ci, range="10.100.32.0/19")))
     made.table.peers = {"ann": peer(address="10.100.16.7"), "bob": peer("bob", BOB, "10.100.32.7", "ci")}
+    made.table.peers["eve"] = peer("eve", EVE, "10.100.48.9", "ci")  # of a shard that nothing happens to
     made.table.numbers["ci"] = 1
     return made
 
@@ -75,9 +76,11 @@ def test_a_gateway_calls_the_clients_of_its_own_shards_alone(stage):
 def test_a_shard_that_comes_leaves_the_sessions_of_the_others_alone(stage):
     gateway = _gateway(stage, ANNS)
     _answered(stage, ANN)
+    stage.time.at += 2
     stage.machine.asked.clear()
     _hear(gateway, *(set(range(16)) - {ANNS, BOBS}), gives={BOBS})
     assert _called(stage) == {ANN, BOB}
+    gateway.server.call_once()
     assert not [words for words in stage.machine.asked if words[:3] == ("wg", "set", "wg-service") and ANN in words]
 
 
@@ -151,7 +154,6 @@ def test_the_record_says_which_shards_are_served_and_in_an_environment_of_one_sa
 def test_the_connections_of_the_shards_that_come_are_asked_for_and_the_others_stay_known(stage):
     gateway = _gateway(stage, ANNS)
     flows = ("10.100.32.7:38012>52.216.10.10:443", "10.100.48.9:7>52.216.10.10:443")
-    stage.table.peers["eve"] = peer("eve", "xojdYEzYI0Kwjz/3u4FXJLVSRWpdqU7Ro4OTN/+IchQ=", "10.100.48.9")
     gateway.own.events.put(Flows(slot="b", flows=flows))
     _hear(gateway, *(set(range(16)) - {ANNS, BOBS}), gives={BOBS})
     for _ in range(3):
@@ -180,3 +182,14 @@ def test_a_registry_that_does_not_answer_is_no_answer_for_every_shard(stage):
     gateway.server.turn()
     assert not any(view.answered for view in gateway.own.views)
     assert gateway.own.serving == {ANNS}
+
+
+def test_the_twins_are_told_of_connections_of_its_own_shards_alone(stage):
+    line = (
+        "tcp      6 431999 ESTABLISHED src={0} dst=52.216.10.10 sport=7 dport=443 src=52.216.10.10 "
+        "dst=10.0.1.10 sport=443 dport=7 [ASSURED] mark=0 use=1\n"
+    )
+    stage.machine.flows = line.format("10.100.16.7") + line.format("10.100.32.7")
+    gateway = _gateway(stage, ANNS)
+    gateway.server.tell_flows()
+    assert [said.flows for said in stage.said if isinstance(said, Flows)] == [("10.100.16.7:7>52.216.10.10:443",)]
