@@ -6,7 +6,7 @@ TIERS = $(PYTHON) tools/test_tiers.py
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 
-.PHONY: help lab lab-down preview test test-static test-unit test-boot test-lab test-all check bench help
+.PHONY: help lab lab-down preview test test-static test-unit test-boot test-lab test-all check bench soak help
 
 help: ## this list
 	@sed -nE 's/^([a-z -]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 48
@@ -44,3 +44,9 @@ check: ## format, lint, types, audit: what CI runs, in the same order
 bench: ## measure, print a table, write bench/results.json
 	@$(SETUP) lab
 	@$(PYTHON) -m bench
+
+soak: ## faults and changes at random in the lab, everything checked all the time: MINUTES=30, SEED=… plays one again
+	@$(SETUP) lab
+	@$(PYTHON) -m lab up
+	@$(PYTHON) -m lab soak --minutes $(or $(MINUTES),$(if $(SEED),0,10)) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) -m lab down

@@ -142,6 +142,14 @@ def heal(words: argparse.Namespace) -> None:
         console.print(f"Mended: {', '.join(healed)}." if healed else "Nothing is broken.")
 
 
+def soak(words: argparse.Namespace) -> None:
+    from lab.soak.run import soak as play
+
+    _need_root()
+    held = play(words.minutes, words.seed, lambda line: console.print(escape(line), soft_wrap=True))
+    console.print(f"{held} schedules, and all that has to be true was.")
+
+
 def _need_root() -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         raise LabError("the lab needs root on Linux; `make preview` works without", 2)
@@ -179,6 +187,7 @@ def parser() -> argparse.ArgumentParser:
         ("shell", shell, "a shell in a gateway (a, b) or a client (ada, bob)"),
         ("fail", fail, "break the gateway that serves, and measure what a client loses"),
         ("heal", heal, "mend what `fail` broke"),
+        ("soak", soak, "faults and changes at random for some minutes, with everything checked"),
         ("preview", preview, "pulumi preview against the lab's control plane, no root needed"),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -205,6 +214,9 @@ def parser() -> argparse.ArgumentParser:
                 "--mode", choices=get_args(calls.Mode), default="ways", help="how the client is reached"
             )
             command.add_argument("--during", choices=("download", "upload", "idle"), default="idle")
+        if name == "soak":
+            command.add_argument("--minutes", type=_between(0, 100_000), default=0.0, help="default: one schedule")
+            command.add_argument("--seed", type=int, help="of the first schedule; default: any")
         if name == "preview":
             command.add_argument("--file", type=Path, help="a stack file instead of the lab's own, Pulumi.NAME.yaml")
         if name == "shell":

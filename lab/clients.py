@@ -61,14 +61,29 @@ def twinlock(environment: Mapping[str, str], *words: str) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-def enrol(name: str, tenant: str, enroller: Mapping[str, str], approver: Mapping[str, str]) -> tuple[str, str]:
-    """Makes a key on the client, enrols its public half and has somebody else approve it: (address, public key)."""
+def _new_key(name: str, enroller: Mapping[str, str]) -> str:
     key_file = PEERS / f"{name}.key"
     key_file.unlink(missing_ok=True)
-    public = str(twinlock(enroller, "peer", "keygen", "--out", str(key_file))["public_key"])
-    twinlock(enroller, "peer", "enrol", name, "--tenant", tenant, "--public-key", public)
+    return str(twinlock(enroller, "peer", "keygen", "--out", str(key_file))["public_key"])
+
+
+def enrol(
+    name: str, tenant: str, enroller: Mapping[str, str], approver: Mapping[str, str], *more: str
+) -> tuple[str, str]:
+    """Makes a key on the client, enrols its public half and has somebody else approve it: (address, public key).
+    `more` are options of `peer enrol`."""
+    public = _new_key(name, enroller)
+    twinlock(enroller, "peer", "enrol", name, "--tenant", tenant, "--public-key", public, *more)
     peer = twinlock(approver, "peer", "approve", name, "--tenant", tenant)
     return str(peer["address"]), public
+
+
+def rotate(name: str, tenant: str, enroller: Mapping[str, str], approver: Mapping[str, str]) -> str:
+    """A new key of a peer that is there, approved by somebody else: its public half."""
+    public = _new_key(name, enroller)
+    twinlock(enroller, "peer", "rotate", name, "--tenant", tenant, "--public-key", public)
+    twinlock(approver, "peer", "approve", name, "--tenant", tenant)
+    return public
 
 
 def connect(

@@ -1,7 +1,8 @@
 """Answers every packet, in the internet's namespace: `python -m lab.echo FILE`. What outages are measured against.
 
-Whoever says `watch NAME` is also sent packets that answer nothing, each 20 ms: what comes from outside is measured by
-itself. FILE gets a line for each such packet that arrived: whose it was, and when.
+Whoever says `watch NAME TIME` is also sent packets that answer nothing, each 20 ms: what comes from outside is measured
+by itself. FILE gets a line for each such packet that arrived: whose it was, when it arrived, when it was sent, and
+where from.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main(arrivals: Path) -> None:
         roomy(echo)
         echo.bind((ADDRESS, PORT))
         print("ready", flush=True)
-        askers: dict[bytes, tuple[tuple[str, int], float]] = {}
+        askers: dict[str, tuple[tuple[str, int], float]] = {}
         push_at = time.monotonic()
         while True:
             echo.settimeout(max(0.001, push_at - time.monotonic()))
@@ -37,8 +38,9 @@ def main(arrivals: Path) -> None:
                 asked, sender = echo.recvfrom(2048)
                 _send(echo, asked, sender)
                 if asked.startswith(WATCH):
-                    told.write(f"{asked.removeprefix(WATCH).decode()} {time.time():.4f}\n")
-                    askers[asked] = (sender, time.monotonic())
+                    name, sent = asked.removeprefix(WATCH).decode().split()
+                    told.write(f"{name} {time.time():.4f} {sent} {sender[0]}\n")
+                    askers[name] = (sender, time.monotonic())
             if time.monotonic() >= push_at:
                 push_at = time.monotonic() + EVERY
                 for sender, when in askers.values():

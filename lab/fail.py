@@ -79,16 +79,16 @@ def fail(
                 raise LabError(f"{client.name}: no packet was answered before the fault: nothing can be measured")
             time.sleep(SETTLE_SECONDS)
             moving = _load(client, during)
-            struck = _struck(found)  # only now: one may have handed over meanwhile
-            _remember(what, struck)
+            hit = struck(found)  # only now: one may have handed over meanwhile
+            _remember(what, hit)
             at = time.time()
-            fault.begin(struck)
+            fault.begin(hit)
             watch = redundant.Watch(before)
             time.sleep(fault.watch + (0 if mode == "ways" else MOVE_SECONDS))
             seen = probe.seen()
         finally:
             probe.close()
-    detection, takeover, slot = _phases(struck, at)
+    detection, takeover, slot = _phases(hit, at)
     return Outage(
         fault=what,
         at=at,
@@ -101,7 +101,7 @@ def fail(
         detection_seconds=detection,
         takeover_seconds=takeover,
         redundant_seconds=watch.seconds(patience),
-        served_by=(struck.serving.slot, slot),
+        served_by=(hit.serving.slot, slot),
         transfer=None if moving is None else _moved(moving),
     )
 
@@ -156,7 +156,7 @@ def serving(found: list[Gateway]) -> str:
     return slots[0]
 
 
-def _struck(found: list[Gateway]) -> Struck:
+def struck(found: list[Gateway]) -> Struck:
     slot = serving(found)
     return Struck(
         serving=next(one for one in found if one.slot == slot), others=tuple(one for one in found if one.slot != slot)

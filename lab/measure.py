@@ -72,21 +72,21 @@ class Probe:
         found = json.loads(printed.removeprefix(STARTED))
         return Seen(
             answers=tuple(found["answers"]),
-            out=tuple(_arrivals(self._name)),
+            out=tuple(arrived for arrived, _, _ in self.left()),
             pushed=tuple(found["pushed"]),
             ended=found["ended"],
         )
 
+    def left(self) -> Generator[tuple[float, float, str]]:
+        """Each packet that got out so far: when it arrived, when it was sent, and the address that it came from."""
+        for line in ARRIVALS.read_text().splitlines():
+            whose, arrived, sent, by = line.split()
+            if whose == self._name:
+                yield float(arrived), float(sent), by
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-
-
-def _arrivals(name: str) -> Generator[float]:
-    for line in ARRIVALS.read_text().splitlines():
-        whose, when = line.split()
-        if whose == name:
-            yield float(when)
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def _taken(probe: socket.socket) -> bytes:
 
 def _try(probe: socket.socket, name: str) -> None:
     try:
-        probe.send(WATCH + name.encode())
+        probe.send(WATCH + f"{name} {time.time():.4f}".encode())
     except OSError:
         return
 

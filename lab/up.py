@@ -88,11 +88,17 @@ def main_job(console: Console, *, move_seconds: float, conflicts: float, floatin
     return report
 
 
-def enrol(name: str, tenant: str) -> tuple[str, str]:
+def enrol(name: str, tenant: str, *more: str) -> tuple[str, str]:
     clients.prepare()
     enroller = calls.credentials(f"lab-enroller-{tenant}", local=True)
     approver = calls.credentials("lab-approver", local=True)
-    return clients.enrol(name, tenant, enroller, approver)
+    return clients.enrol(name, tenant, enroller, approver, *more)
+
+
+def rotate(name: str, tenant: str) -> str:
+    """Its new public key, which somebody else has approved."""
+    enroller = calls.credentials(f"lab-enroller-{tenant}", local=True)
+    return clients.rotate(name, tenant, enroller, calls.credentials("lab-approver", local=True))
 
 
 def connect(name: str, tenant: str, nat: Nat, enrolled: tuple[str, str], *, single: bool = False) -> Client:
