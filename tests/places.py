@@ -6,6 +6,7 @@ Standard library alone: the emulated machine (tests/ways) has nothing else.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -86,6 +87,8 @@ class Place:
     def signal(self, process: subprocess.Popen, how: int) -> None:
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(child), how)
+        if how == signal.SIGCONT:  # nsenter stops itself beside what it waits for
+            process.send_signal(how)
 
     def close(self) -> None:
         self._holder.kill()
