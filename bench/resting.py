@@ -33,6 +33,7 @@ from twinlock.agent.state_file import StateFile
 from twinlock.registry.data_keys import Envelope, SealedDataKey
 from twinlock.registry.definition import Definition
 from twinlock.registry.model import GatewayRecord, Identity, LeaseClaim, Rotation, ShardLease, SwitchWish
+from twinlock.registry.rolling import Roll, Rolling
 from userdata.render import boot_json, render_firewall
 
 SECONDS = 35.0  # the box is compared once meanwhile
@@ -65,6 +66,12 @@ class RestingRegistry(HeldRegistry):
 
     def gateways(self, slots: tuple[str, ...]) -> tuple[GatewayRecord, ...]:
         return ()
+
+    def rolling(self, slots: tuple[str, ...]) -> Rolling:
+        return Rolling()
+
+    def take_roll(self, roll: Roll, over: Roll | None) -> bool:
+        return False
 
     def write_leases(self, claims: Sequence[LeaseClaim], shards: int) -> Mapping[int, ShardLease]:
         return {claim.lease.shard: claim.lease for claim in claims}
@@ -115,6 +122,7 @@ def gateway(registry: RestingRegistry, folder: Path) -> Gateway:
         preshared=PresharedKeys(registry, _no_envelope, time.time), state_file=StateFile(folder),
         say=lambda message: None, listen=_listen, silences=lambda: iter(()), send_raw=lambda packets: None,
         report_unhealthy=lambda machine: None, reported=ReportTime(folder),
+        replace_own=lambda machine: None,
     )  # fmt: skip
     record = GatewayRecord(
         slot="a", instance_id="i-0", zone=BOOT.zone, private_address=BOOT.private_address,

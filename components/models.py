@@ -126,6 +126,12 @@ class Gateway(Model):
         default=("ways",),
         description="[ways], or [ways, floating-ip]: the second for clients that can hold but one peer",
     )
+    rolling: str = Field(
+        default="automatic",
+        pattern=r"^(automatic|manual|([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])$",
+        description="automatic, manual, or hours of the day in UTC such as 22:00-04:00: when gateways replace "
+        "themselves, one after the other, by what was deployed",
+    )
     stock_image: bool = Field(
         default=True, description="true for a plain Debian image, false where the packages are baked in"
     )

@@ -27,6 +27,7 @@ from twinlock.registry.errors import Unavailable
 from twinlock.registry.kms import KmsEnvelope
 from twinlock.registry.leasing import claimed
 from twinlock.registry.model import GatewayRecord, Identity, Rotation, ShardLease, SwitchWish
+from twinlock.registry.rolling import Launch, Roll, Rolling
 from userdata.render import boot_json
 
 BOOT = boot_from(json.loads(boot_json(gateway_boot())), "boot.json")
@@ -72,6 +73,8 @@ class Table:
         self.kept: dict[str, tuple[str, ...]] = {}
         self.counted: dict[str, tuple[str, ...]] = {}
         self.twins: tuple[GatewayRecord, ...] = ()
+        self.launches: dict[str, Launch] = {}
+        self.roll: Roll | None = None
 
     def _ask(self, what: str) -> None:
         self.reads.append(what)
@@ -150,6 +153,17 @@ class Table:
         self._ask("gateways")
         return self.twins
 
+    def rolling(self, slots):
+        self._ask("rolling")
+        return Rolling(launches=self.launches, roll=self.roll)
+
+    def take_roll(self, roll, over):
+        self._ask("take roll")
+        if self.roll != over:
+            return False
+        self.roll = roll
+        return True
+
     def write_leases(self, claims, shards):
         self._ask("lease")
         self.leases = claimed(self.leases, claims)
@@ -198,6 +212,7 @@ class Stage:
         self.said: list[Message] = []
         self.packets: list[tuple[str, bytes]] = []
         self.reported: list[str] = []
+        self.replaced: list[str] = []
 
     def gateway(self) -> Gateway:
         def listed():
@@ -222,6 +237,7 @@ class Stage:
             state_file=StateFile(self.folder),
             report_unhealthy=self.reported.append,
             reported=ReportTime(self.folder),
+            replace_own=self.replaced.append,
             now=self.time.now,
             clock=self.time.clock,
         )

@@ -65,3 +65,4 @@ class GatewayBoot:
     dns: Dns | None = None
     private_address6: str = ""  # IPv6 of the slot's interface: what peers reach by IPv6 they reach from it
     shards: int = 1  # equal blocks of the tunnel's range, each served by one gateway
+    template: str = ""  # digest of the launch template, of which this is a part (components/aws/boot.py)

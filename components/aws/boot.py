@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pulumi
@@ -16,6 +18,14 @@ from components.plan import RESOLVER, Plan, SlotPlan, bucket_name, way_secret
 from twinlock.registry.definition import Definition, Service, Slot, Source, Tenant, definition_to_json
 from userdata.boot_args import Dns, Floating, GatewayBoot, Twin
 from userdata.render import UserDataTooLarge, render_base64
+
+
+@dataclass(frozen=True)
+class UserData:
+    """A slot's cloud-init document, base64, and the digest of the template that it is the main part of."""
+
+    text: str
+    template: str
 
 
 def definition(
@@ -42,11 +52,20 @@ def user_data(
     agent_bucket: pulumi.Output[str],
     floating: pulumi.Output[list[str]] | None,
     addresses6: pulumi.Output[dict[str, str]],
-) -> pulumi.Output[str]:
-    """The slot's cloud-init document, base64. `floating`: public address, allocation and the slot's interface.
-    `addresses6`: all gateways' by slot, none where the network has no IPv6."""
+) -> pulumi.Output[UserData]:
+    """`floating`: public address, allocation and the slot's interface. `addresses6`: all gateways' by slot, none where
+    the network has no IPv6."""
     known = pulumi.Output.all(public_address, storage_prefix_list, agent_bucket, floating, addresses6)
-    return known.apply(lambda found: render_base64(gateway_boot(settings, plan, slot, agent, *found)))
+    return known.apply(lambda found: _user_data(settings, gateway_boot(settings, plan, slot, agent, *found)))
+
+
+def _user_data(settings: Settings, boot: GatewayBoot) -> UserData:
+    """A gateway is told what it was booted from, so that it sees when its group launches something else. The interface
+    and the profile are the slot's own: neither changes while a machine has them."""
+    machine = settings.gateway
+    parts = [render_base64(boot), machine.image, machine.instance_type, machine.disk_gib]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return UserData(text=render_base64(replace(boot, template=digest)), template=digest)
 
 
 def check_size(settings: Settings, plan: Plan) -> None:
@@ -62,7 +81,7 @@ def check_size(settings: Settings, plan: Plan) -> None:
             {each.name: "2001:db8:1234:5678::a" for each in plan.slots} if settings.network.ipv6 else {},
         )
         try:
-            render_base64(gateway_boot(settings, plan, slot, widest, *known))
+            _user_data(settings, gateway_boot(settings, plan, slot, widest, *known))
         except UserDataTooLarge as error:
             key, value = "twinlock:network.zones", ", ".join(settings.network.zones)
             problem = Problem(key=key, value=value, rule=str(error), mend="name fewer zones")

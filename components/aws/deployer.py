@@ -142,6 +142,7 @@ def boundary(settings: Settings, account: str) -> Document:
         agent_bucket_arn=place.bucket("agent"),
         storage_prefix_list="*",
         group_names=(place.gateway,),
+        own_group=place.gateway,
         floating=("*", "*") if settings.gateway.floating else (),
     )
     return permissions.written(permissions.gateway(most))
@@ -245,7 +246,7 @@ def _tables(place: Place) -> list[Statement]:
     if not place.settings.registry.protect:
         actions.append("DeleteTable")
     definition = {
-        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [keys.DEFINITION]},
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [keys.DEFINITION, keys.LAUNCH]},
         "Null": {"dynamodb:LeadingKeys": "false"},
     }
     return [

@@ -57,7 +57,9 @@ class Environment(ComponentResource):
         self.floating = self._floating()
         self.addresses = {slot.name: self._addresses(slot) for slot in plan.slots}
         self.definition = self.registry.define(self._definition())
+        self._user_data = {slot.name: self._user_data_of(slot) for slot in plan.slots}
         self.gateways = {slot.name: self._gateway(slot) for slot in plan.slots}
+        self._tell_launches()
         self.outputs = self._outputs()
         self.register_outputs(self.outputs)
 
@@ -242,7 +244,7 @@ class Environment(ComponentResource):
             gateway=self._settings.gateway,
             interface_id=self.addresses[slot.name].interface_id,
             profile_arn=role.profile_arn,
-            user_data=self._user_data(slot),
+            user_data=self._user_data[slot.name].apply(lambda known: known.text),
             ready=(
                 role.policy,
                 self.definition,
@@ -269,6 +271,7 @@ class Environment(ComponentResource):
             agent_bucket_arn=self.storage.agent_bucket.arn,
             storage_prefix_list=self.endpoints.storage.prefix_list_id,
             environment=self._settings.environment,
+            own_group=self._plan.gateway_name(slot.name),
             group_names=tuple(self._plan.gateway_name(each.name) for each in self._plan.slots),
             floating=self._may_move(slot),
         )
@@ -282,7 +285,13 @@ class Environment(ComponentResource):
             return ()
         return self.floating.address.allocation_id, self.addresses[slot.name].interface_id
 
-    def _user_data(self, slot: SlotPlan) -> pulumi.Output[str]:
+    def _tell_launches(self) -> None:
+        """After the groups: who believes it sooner would get the old template once more."""
+        for name, gateway in self.gateways.items():
+            template = self._user_data[name].apply(lambda known: known.template)
+            self.registry.launches(name, template, self._settings.gateway.rolling, after=gateway.group)
+
+    def _user_data_of(self, slot: SlotPlan) -> pulumi.Output[boot.UserData]:
         return boot.user_data(
             self._settings,
             self._plan,

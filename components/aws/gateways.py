@@ -45,7 +45,8 @@ class GatewayArgs:
 
 
 class Gateway(ComponentResource):
-    """Whatever dies is replaced at the same addresses. A new template version waits for a roll."""
+    """Whatever dies is replaced at the same addresses. A new template version takes no machine: gateways
+    see that they are outdated and replace themselves one after the other (twinlock/agent/rolling.py)."""
 
     template: LaunchTemplate
     group: Group

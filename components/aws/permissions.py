@@ -118,6 +118,7 @@ class GatewayRole:
     storage_prefix_list: Text
     environment: str
     group_names: tuple[str, ...]  # of the environment: a twin reports a hung gateway
+    own_group: str  # this slot's: an outdated gateway asks for its own replacement
     floating: tuple[Text, ...] = ()  # the floating address's allocation, and this slot's interface
 
 
@@ -151,6 +152,12 @@ def gateway(role: GatewayRole) -> tuple[Statement, ...]:
             effect="Allow",
             actions=("autoscaling:SetInstanceHealth",),
             resources=tuple(_group_arn(role, name) for name in role.group_names),
+        ),
+        Statement(
+            sid="ReplaceItself",
+            effect="Allow",
+            actions=("autoscaling:TerminateInstanceInAutoScalingGroup",),
+            resources=(_group_arn(role, role.own_group),),
         ),
         *_floating(role),
     )
@@ -193,6 +200,8 @@ def _read_keys() -> list[str]:
         ANY_SHARD,
         keys.SWITCH,
         keys.ROTATION,
+        keys.LAUNCH,
+        keys.ROLLING,
         keys.moved("*"),
         keys.enrolment("*"),
         keys.approval("*"),
@@ -210,6 +219,7 @@ def _written_keys(slot: str) -> list[str]:
         keys.traffic(slot),
         ANY_SHARD,
         keys.ROTATION,
+        keys.ROLLING,
         keys.moved("*"),
         keys.data_key("*"),
     ]

@@ -45,7 +45,7 @@ class Registry(ComponentResource):
         self.register_outputs({"table": self.table.name, "discovery": self.discovery.name})
 
     def define(self, definition: pulumi.Output[str]) -> TableItem:
-        """Writes what the environment is (definition_to_json) as the table's one item of the deployer's."""
+        """Writes what the environment is (definition_to_json) as an item that is the deployer's."""
         return TableItem(
             f"{self._name}-definition",
             table_name=self.table.name,
@@ -53,6 +53,17 @@ class Registry(ComponentResource):
             range_key=keys.SORT,
             item=definition.apply(_definition_item),
             opts=ResourceOptions(parent=self),
+        )
+
+    def launches(self, slot: str, template: pulumi.Output[str], rolling: str, after: pulumi.Resource) -> TableItem:
+        """Writes what the slot's group launches from now on: its gateway sees whether it is outdated."""
+        return TableItem(
+            f"{self._name}-launch-{slot}",
+            table_name=self.table.name,
+            hash_key=keys.PARTITION,
+            range_key=keys.SORT,
+            item=template.apply(lambda digest: _launch_item(slot, digest, rolling)),
+            opts=ResourceOptions(parent=self, depends_on=[after]),
         )
 
     def _table(self) -> Table:
@@ -93,4 +104,9 @@ class Registry(ComponentResource):
 
 def _definition_item(definition: str) -> str:
     attributes = {keys.PARTITION: keys.DEFINITION, keys.SORT: keys.DEFINITION_SORT, keys.DEFINITION_JSON: definition}
+    return json.dumps({name: {"S": value} for name, value in attributes.items()}, sort_keys=True)
+
+
+def _launch_item(slot: str, template: str, rolling: str) -> str:
+    attributes = {keys.PARTITION: keys.LAUNCH, keys.SORT: slot, "template": template, "rolling": rolling}
     return json.dumps({name: {"S": value} for name, value in attributes.items()}, sort_keys=True)

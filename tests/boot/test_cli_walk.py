@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from tests.command_cloud import REGION, facts, gateways_are_up, run
 from tests.registry_samples import gateway_record, public_key
 from twinlock.cli.main import app, main
+from twinlock.registry.rolling import Roll
 from twinlock.registry.traffic import Traffic, line, piece
 
 
@@ -286,8 +287,8 @@ def test_a_roll_ends_the_standbys_machine_first_and_waits_for_each_successor(clo
     gateways_are_up(cloud.registry, now + 600, applied={})
     ended = []
 
-    def terminate(environment, instance_id: str) -> None:
-        slot = next(record.slot for record in cloud.registry.gateways("ab") if record.instance_id == instance_id)
+    def terminate(environment, slot: str, instance_id: str) -> None:
+        assert [slot] == [one.slot for one in cloud.registry.gateways("ab") if one.instance_id == instance_id]
         ended.append(slot)
         fresh = gateway_record(slot, instance_id=f"i-new{slot}", heartbeat_at=now + 600, applied={})
         cloud.registry.put_gateway(fresh)
@@ -318,6 +319,54 @@ def test_a_machine_is_ended_through_its_group_which_starts_another(cloud):
     assert new != old
 
 
+def not_found(instance_id: str) -> ClientError:
+    """What AWS answers, and moto does not."""
+    message = f"Instance Id not found - No managed instance found for instance ID: {instance_id}"
+    return ClientError(
+        {"Error": {"Code": "ValidationError", "Message": message}}, "TerminateInstanceInAutoScalingGroup"
+    )
+
+
+def test_a_successor_that_never_registered_is_ended_in_its_place(cloud, monkeypatch):
+    """What a rolling update that has stopped leaves: the registry knows the machine before it alone."""
+    groups = cloud.client("autoscaling")
+    groups.create_launch_configuration(LaunchConfigurationName="l", ImageId="ami-12c6146b", InstanceType="t4g.small")
+    groups.create_auto_scaling_group(
+        AutoScalingGroupName="twinlock-lab-gateway-b", LaunchConfigurationName="l", MinSize=1, MaxSize=1,
+        AvailabilityZones=["eu-west-1b"],
+    )  # fmt: skip
+
+    def machine() -> str:
+        found = groups.describe_auto_scaling_groups(AutoScalingGroupNames=["twinlock-lab-gateway-b"])
+        return found["AutoScalingGroups"][0]["Instances"][0]["InstanceId"]
+
+    broken, now = machine(), int(time.time())
+    gateways_are_up(cloud.registry, now, applied={})
+    cloud.registry.put_gateway(gateway_record("b", heartbeat_at=now - 600, applied={}))
+    roll = Roll(slot="b", instance_id=gateway_record("b").instance_id, at=now - 600)
+    assert cloud.registry.take_roll(roll, None)
+    told = facts("status")["rolling"]
+    assert (told["slot"], told["stopped"]) == ("b", True)
+    assert "twinlock gateway roll --slot b" in told["next"]
+    shown = " ".join(run("status").output.split())
+    assert "the rolling update has stopped: gateway b is being replaced" in shown
+    lines = run("metrics").stdout.splitlines()
+    assert 'twinlock_rolling_stopped{environment="lab"} 1' in lines
+    refused = run("gateway", "roll", "--slot", "a")
+    assert refused.exit_code == 3
+    call = BaseClient._make_api_call
+
+    def answered(self, operation, arguments):
+        if arguments.get("InstanceId") == roll.instance_id:
+            raise not_found(roll.instance_id)
+        return call(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answered)
+    assert facts("gateway", "roll", "--slot", "b")["replaced"][0]["slot"] == "b"
+    assert machine() != broken
+    groups.delete_auto_scaling_group(AutoScalingGroupName="twinlock-lab-gateway-b", ForceDelete=True)
+
+
 def test_a_machine_that_is_gone_and_has_no_successor_is_refused_with_what_to_do(cloud, monkeypatch):
     gateways_are_up(cloud.registry, int(time.time()), applied={})
     call = BaseClient._make_api_call
@@ -325,15 +374,15 @@ def test_a_machine_that_is_gone_and_has_no_successor_is_refused_with_what_to_do(
     def answered(self, operation, arguments):
         if operation != "TerminateInstanceInAutoScalingGroup":
             return call(self, operation, arguments)
-        message = f"Instance Id not found - No managed instance found for instance ID: {arguments['InstanceId']}"
-        raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, operation)
+        raise not_found(arguments["InstanceId"])
 
     with monkeypatch.context() as patched:
         patched.setattr(BaseClient, "_make_api_call", answered)
         result = run("gateway", "roll", "--slot", "b")
+    held = cloud.registry.rolling("ab").roll
+    assert held is not None and not held.instance_id, "the lease is nobody's: the gateways go on by themselves"
     assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1)
-    assert "its successor has not registered" in result.stderr
-    assert "get-console-output" in result.stderr
+    assert "there is no successor yet" in result.stderr
 
 
 def test_the_images_pin_moves_to_the_newest_that_debian_publishes(cloud):

@@ -41,7 +41,7 @@ def gateway(key: str) -> Statements:
     role = permissions.GatewayRole(
         slot="a", region=REGION, account=ACCOUNT, table_arn=TABLE, service_secret_arn=secret, way_secret_arn=secret,
         key_arn=key, agent_bucket_arn="arn:aws:s3:::twinlock-lab-agent-x", storage_prefix_list="pl-1",
-        environment="lab", group_names=("twinlock-lab-gateway-a",),
+        environment="lab", group_names=("twinlock-lab-gateway-a",), own_group="twinlock-lab-gateway-a",
     )  # fmt: skip
     return permissions.written(permissions.gateway(role))["Statement"]  # type: ignore[return-value]
 

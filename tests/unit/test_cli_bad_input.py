@@ -51,7 +51,7 @@ class Cloud:
     def envelope_of(self, region: str, environment: str, key: str) -> Vault:
         return self.vault
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, slot: str, instance_id: str) -> None:
         self.ended.append(instance_id)
 
 

@@ -12,15 +12,16 @@ import typer
 from tests.registry_samples import definition, gateway_record, public_key
 from twinlock.cli.client_names import PrivateNames
 from twinlock.cli.client_output import Form, render
-from twinlock.cli.gateway_roll import check_may_go, roll_order
-from twinlock.cli.health import FRESH, health
+from twinlock.cli.gateway_roll import roll_order
 from twinlock.cli.image_pin import moved, pinned
 from twinlock.cli.options import duration
 from twinlock.cli.private_key import make_private_key, read_private_key, write_private
 from twinlock.cli.screen import span
 from twinlock.cli.wireguard_file import ClientFile, Way, allowed_networks, wg_quick
 from twinlock.registry.errors import Refused
+from twinlock.registry.health import FRESH, health
 from twinlock.registry.model import Peer
+from twinlock.registry.rolling import Rolling, check_may_go
 
 EXPECTED = f"""\
 # laptop of tenant red in environment lab
@@ -191,13 +192,15 @@ def test_a_gateway_that_is_not_well_keeps_its_twin_from_being_replaced(b: dict, 
     found = seen(a={}, b=b)
     assert found[1].problem == says
     with pytest.raises(Refused, match=says):
-        check_may_go(found, "a")
-    assert check_may_go(found, "b") == gateway_record("b").instance_id, "a sick one may go while its twin is well"
+        check_may_go(found, "a", Rolling())
+    assert check_may_go(found, "b", Rolling()) == gateway_record("b").instance_id, (
+        "a sick one may go while its twin is well"
+    )
 
 
 def test_a_gateway_that_never_registered_keeps_its_twin_too():
     with pytest.raises(Refused, match="never registered"):
-        check_may_go(seen(a={}), "a")
+        check_may_go(seen(a={}), "a", Rolling())
 
 
 def test_who_serves_is_replaced_last():

@@ -6,8 +6,8 @@ import pytest
 
 from tests.gateway_stage import record
 from twinlock.cli.gateway_switch import await_ways, lacking_ways, switch_target
-from twinlock.cli.health import GatewayHealth
 from twinlock.registry.errors import Refused
+from twinlock.registry.health import GatewayHealth
 
 
 def pair(serving="a", ways=(None, None), **ages) -> tuple[GatewayHealth, ...]:

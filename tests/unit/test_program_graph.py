@@ -149,9 +149,39 @@ def test_no_machine_boots_before_its_ways_to_the_cloud_stand(endpoints: bool):
     )  # fmt: skip
     for slot in ("a", "b"):
         other = f"gateway-{'b' if slot == 'a' else 'a'}"
-        stands = {(kind, each.name) for kind in kinds for each in made.of(kind) if other not in each.name}
+        made_of = [(kind, each.name) for kind in kinds for each in made.of(kind)]
+        stands = {(kind, name) for kind, name in made_of if other not in name and "-launch-" not in name}
         assert made.waits[f"twinlock-test-gateway-{slot}-group"] == stands
     assert len(made.of("VpcEndpoint")) == (6 if endpoints else 2)
+
+
+def test_a_gateway_hears_what_its_group_launches_after_the_group_knows_it_and_all_of_it_counts(made: Recording):
+    def told(made: Recording, slot: str = "a") -> dict[str, str]:
+        return {
+            name: value["S"]
+            for name, value in json.loads(made.one("TableItem", f"launch-{slot}").inputs["item"]).items()
+        }
+
+    def booted(made: Recording) -> str:
+        document = base64.b64decode(made.one("LaunchTemplate", "gateway-a-template").inputs["userData"])
+        text = gzip.decompress(document).decode() if document[:2] == b"\x1f\x8b" else document.decode()
+        found = re.search(r'"template": "([0-9a-f]*)"', text)
+        assert found is not None
+        return found[1]
+
+    assert made.waits["twinlock-test-launch-a"] == {("Group", "twinlock-test-gateway-a-group")}
+    assert told(made) == {"pk": "launch", "sk": "a", "rolling": "automatic", "template": booted(made)}
+    assert told(made, "b")["template"] != told(made)["template"]
+    changes = (
+        {"instance_type": "t4g.medium"},
+        {"image": "ami-0123456789abcdef1"},
+        {"disk_gib": 9},
+        {"stock_image": False},
+    )
+    others = [told(build(changed(gateway=change)))["template"] for change in changes]
+    assert len({told(made)["template"], *others}) == 1 + len(changes)
+    by_hand = told(build(changed(gateway={"rolling": "manual"})))
+    assert by_hand == {**told(made), "rolling": "manual"}, "the setting replaces nobody"
 
 
 def test_a_slots_interface_keeps_its_address_and_lets_packets_of_others_through(made: Recording):
@@ -256,7 +286,7 @@ def test_the_table_can_be_restored_and_is_not_deleted_by_mistake(made: Recording
 
 def written(made: Recording) -> Definition:
     """What the registry says of the environment."""
-    (item,) = made.of("TableItem")
+    item = made.one("TableItem", "definition")
     attributes = json.loads(item.inputs["item"])
     assert (attributes["pk"], attributes["sk"]) == ({"S": "environment"}, {"S": "definition"})
     return definition_from_json(attributes[keys.DEFINITION_JSON]["S"])

@@ -53,7 +53,7 @@ def test_only_a_machine_takes_a_gateways_role(made: Recording):
     "partition",
     [
         keys.DEFINITION, keys.IDENTITY, keys.META, keys.peer("red"), keys.revoked("red"), keys.change("red"),
-        keys.gateway("b"), keys.shard(3), keys.enrolment("AIDA"), keys.approval("AIDA"),
+        keys.gateway("b"), keys.shard(3), keys.enrolment("AIDA"), keys.approval("AIDA"), keys.LAUNCH, keys.ROLLING,
     ],
 )  # fmt: skip
 def test_a_gateway_reads_what_it_serves_from(made: Recording, partition: str):
@@ -65,7 +65,7 @@ def test_a_gateway_does_not_read_what_is_none_of_its_business(made: Recording, p
     assert not may(made, "dynamodb:Query", partition)
 
 
-@pytest.mark.parametrize("partition", [keys.IDENTITY, keys.gateway("a"), keys.shard(0)])
+@pytest.mark.parametrize("partition", [keys.IDENTITY, keys.gateway("a"), keys.shard(0), keys.ROLLING])
 def test_a_gateway_writes_its_own_records(made: Recording, partition: str):
     assert may(made, "dynamodb:PutItem", partition) and may(made, "dynamodb:UpdateItem", partition)
 
@@ -75,7 +75,7 @@ def test_a_gateway_writes_its_own_records(made: Recording, partition: str):
     [
         keys.peer("red"), keys.pending("red"), keys.revoked("red"), keys.approval("AIDA"), keys.enrolment("AIDA"),
         keys.META, keys.change("red"), keys.DEFINITION, keys.gateway("b"), keys.audit("AIDA"),
-        keys.address_lease("red"),
+        keys.address_lease("red"), keys.LAUNCH,
     ],
 )  # fmt: skip
 def test_a_gateway_that_is_taken_over_can_make_no_peer_and_be_no_other(made: Recording, partition: str):
@@ -118,3 +118,16 @@ def test_a_gateway_reports_only_gateways_of_its_own_environment(made: Recording)
     (health,) = [statement for statement in role(made, "a") if statement["Sid"] == "ReportHungGateway"]
     names = [resource.rsplit("/", 1)[-1] for resource in health["Resource"]]
     assert names == ["twinlock-test-gateway-a", "twinlock-test-gateway-b"]
+
+
+@pytest.mark.parametrize("slot", ["a", "b"])
+def test_a_gateway_has_no_machine_replaced_but_its_own_slots(made: Recording, slot: str):
+    ends = "autoscaling:TerminateInstanceInAutoScalingGroup"
+    (own,) = [statement for statement in role(made, slot) if ends in statement["Action"]]
+    assert own["Action"] == [ends]
+    assert [resource.rsplit("/", 1)[-1] for resource in own["Resource"]] == [f"twinlock-test-gateway-{slot}"]
+    actions = {action for statement in role(made, slot) for action in statement["Action"]}
+    assert {action for action in actions if action.startswith("autoscaling:")} == {
+        ends,
+        "autoscaling:SetInstanceHealth",
+    }

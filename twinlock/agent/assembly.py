@@ -49,6 +49,7 @@ def assemble(boot: Boot, cloud: Cloud, bootstrapped: Callable[[], None]) -> Gate
         silences=lambda: silences(boot.slot),
         report_unhealthy=cloud.report_unhealthy,
         reported=ReportTime(STATE_FOLDER),
+        replace_own=cloud.replace_own,
         floating=cloud.floating(),
         health=HealthSources(
             transfer=Transfer(cloud.proofs()).prove, offset=chrony.look, free_bytes=free_bytes(STATE_FOLDER)

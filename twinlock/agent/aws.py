@@ -14,7 +14,7 @@ from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
 from twinlock.agent.aws_floating import ElasticIp
-from twinlock.agent.aws_groups import AutoScaling, report_unhealthy
+from twinlock.agent.aws_groups import AutoScaling, replace_own, report_unhealthy
 from twinlock.agent.aws_metadata import instance_id
 from twinlock.agent.aws_secrets import AwsSecrets, SecretsManager
 from twinlock.agent.boot import Boot
@@ -99,6 +99,9 @@ class Aws:
     def report_unhealthy(self, instance_id: str) -> None:
         # Made when it is needed, which is hardly ever.
         report_unhealthy(cast(AutoScaling, self._client("autoscaling", _CONFIG)), instance_id)
+
+    def replace_own(self, instance_id: str) -> None:
+        replace_own(cast(AutoScaling, self._client("autoscaling", _CONFIG)), instance_id)
 
     def storage_prefixes(self) -> tuple[str, ...]:
         return storage_prefixes(self._ec2, self._boot.storage_prefix_list)

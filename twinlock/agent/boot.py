@@ -66,6 +66,7 @@ class Boot:
     agent_key: str
     agent_sha256: str
     stock_image: bool
+    template: str
     floating: Floating | None = None
     dns: Dns | None = None
     private_address6: str = ""
@@ -121,6 +122,7 @@ def boot_from(document: object, where: str) -> Boot:
         agent_key=text("agent_key"),
         agent_sha256=text("agent_sha256"),
         stock_image=_of(bool, found, "stock_image", where),
+        template=text("template"),
         floating=_floating(found["floating"], f"{where}: floating"),
         dns=_dns(found["dns"], f"{where}: dns"),
         private_address6=text("private_address6"),

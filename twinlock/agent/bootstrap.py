@@ -86,6 +86,7 @@ def _once(boot: Boot, around: Surroundings) -> GatewayRecord:
         storage_prefixes=(),
         serving=False,
         ways=0,
+        template=boot.template,
     )
     save_record(record, around.state_folder)
     # From here on nothing is fetched: what a stock image needed is installed.

@@ -61,6 +61,10 @@ class Cloud(Protocol):
         """Has a twin's machine replaced. Raises CloudUnavailable."""
         ...
 
+    def replace_own(self, instance_id: str) -> None:
+        """Has this machine replaced by a new one. Raises CloudUnavailable."""
+        ...
+
     def floating(self) -> FloatingAddress | None:
         """The address that follows whoever serves; None where the environment has none."""
         ...

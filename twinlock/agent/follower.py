@@ -17,6 +17,7 @@ from twinlock.agent.ownership import HandOver
 from twinlock.agent.pair import join, pair_peers
 from twinlock.agent.replacement import Replacement
 from twinlock.agent.reporter import HEARTBEAT_SECONDS, Reporter
+from twinlock.agent.rolling import OwnRoll
 from twinlock.agent.shared import Shared
 from twinlock.agent.state import LastState
 from twinlock.agent.strays import strays
@@ -40,6 +41,7 @@ class Follower:
         self._names = Names()
         self._pace = Pace(outside.clock)
         self._replacement = Replacement(reporter.instance_id, shared, outside)
+        self._roll = OwnRoll(boot, reporter.instance_id, shared, outside)
         self._memory = WayMemory(boot.slot, outside.registry, outside.clock)
         self._traffic = TrafficMemory(boot.slot, outside.registry, outside.clock)
         self._saved = shared.state
@@ -67,6 +69,7 @@ class Follower:
             ("switch", self._read_switch),
             ("heartbeat", lambda: self._reporter.report(self._applied)),
             ("twins", self._join),
+            ("rolling update", self._roll.look),
             ("ways", self._keep),
             ("traffic", self._keep_traffic),
         )

@@ -21,6 +21,7 @@ from twinlock.agent.state_file import StateFile
 from twinlock.agent.tally import TrafficStore
 from twinlock.agent.transfer import Proof
 from twinlock.registry.model import GatewayRecord, SwitchWish
+from twinlock.registry.rolling import Roll, Rolling
 
 
 class RunStore(PeerSource, WayStore, TrafficStore, Protocol):
@@ -29,6 +30,8 @@ class RunStore(PeerSource, WayStore, TrafficStore, Protocol):
     def put_gateway(self, record: GatewayRecord) -> None: ...
     def switch_wish(self) -> SwitchWish | None: ...
     def gateways(self, slots: tuple[str, ...]) -> tuple[GatewayRecord, ...]: ...
+    def rolling(self, slots: tuple[str, ...]) -> Rolling: ...
+    def take_roll(self, roll: Roll, over: Roll | None) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,7 @@ class Outside:
     send_raw: Callable[[Iterable[tuple[str, bytes]]], None]  # whole IPv4 packets, and where each goes to
     report_unhealthy: Callable[[str], None]  # given a hung twin's machine
     reported: ReportTime  # when that was last done
+    replace_own: Callable[[str], None]  # given this machine
     health: HealthSources | None = None  # None: it never looks
     floating: FloatingAddress | None = None  # None: the environment has none
     now: Callable[[], float] = time.time

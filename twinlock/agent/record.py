@@ -14,7 +14,7 @@ from twinlock.registry.model import GatewayRecord
 
 FILE = "gateway.json"
 _TEXTS = ("slot", "instance_id", "zone", "private_address", "public_address", "service_public_key", "way_public_key",
-          "pair_public_key", "agent_version", "agent_sha256")  # fmt: skip
+          "pair_public_key", "agent_version", "agent_sha256", "template")  # fmt: skip
 
 
 def save_record(record: GatewayRecord, folder: Path) -> None:

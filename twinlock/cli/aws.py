@@ -54,6 +54,8 @@ class Groups(Protocol):
         ShouldDecrementDesiredCapacity: bool,  # noqa: N803
     ) -> Answer: ...
 
+    def describe_auto_scaling_groups(self, *, AutoScalingGroupNames: list[str]) -> Answer: ...  # noqa: N803
+
 
 @dataclass(frozen=True)
 class AwsEnvironment:
@@ -78,21 +80,34 @@ class AwsEnvironment:
         client = cast(Kms, self.session.client("kms", region_name=region, config=_CONFIG))
         return KmsEnvelope(client, environment, key)
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, slot: str, instance_id: str) -> None:
         client = cast(Groups, self.session.client("autoscaling", region_name=self.region, config=_CONFIG))
         with translated(f"instance {instance_id}"):
             try:
-                client.terminate_instance_in_auto_scaling_group(
-                    InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
-                )
+                _terminate(client, instance_id)
             except ClientError as exc:
                 if code_of(exc) != "ValidationError":
                     raise
-                raise Refused(
-                    f"instance {instance_id} is no machine of a group any more, and its successor has not registered: "
-                    "wait two minutes; then read the new one's console (aws ec2 get-console-output), end that one in "
-                    "its autoscaling group, and roll again"
-                ) from exc
+                successor = _machine_of(client, f"twinlock-{self.name}-gateway-{slot}")
+                if successor is None:
+                    raise Refused(
+                        f"instance {instance_id} is no machine of a group any more, and there is no successor yet: "
+                        "wait two minutes, and roll again; the group's activity says why none comes"
+                    ) from exc
+                _terminate(client, successor)
+
+
+def _terminate(client: Groups, instance_id: str) -> None:
+    client.terminate_instance_in_auto_scaling_group(InstanceId=instance_id, ShouldDecrementDesiredCapacity=False)
+
+
+def _machine_of(client: Groups, group: str) -> str | None:
+    """The machine that a slot's group has in service now."""
+    found = cast(list[Answer], client.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"])
+    machines = [cast(list[Mapping[str, str]], one["Instances"]) for one in found]
+    return next(
+        (one["InstanceId"] for several in machines for one in several if one["LifecycleState"] == "InService"), None
+    )
 
 
 def open_aws(name: str) -> AwsEnvironment:

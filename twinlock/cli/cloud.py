@@ -37,8 +37,9 @@ class Environment(Protocol):
         """The same of another environment, which may be gone but for its key."""
         ...
 
-    def terminate(self, instance_id: str) -> None:
-        """Ends a gateway's machine; its group starts another. Raises Refused if that is not allowed."""
+    def terminate(self, slot: str, instance_id: str) -> None:
+        """Ends a gateway's machine, or the one that came in its place and never registered; the slot's group starts
+        another. Raises Refused if that is not allowed."""
         ...
 
 

@@ -48,6 +48,6 @@ def image(
     elif old == new:
         screen.show_line(f"{old} is Debian's newest")
     elif update:
-        screen.show_line(f"{screen.plain(str(path))} now pins {new} (was {old}): pulumi up, then gateway roll --wait")
+        screen.show_line(f"{screen.plain(str(path))} now pins {new} (was {old}): pulumi up; gateways follow one by one")
     else:
         screen.show_line(f"{old} is pinned, and {new} is newer: [bold]twinlock environment image --update[/]")

@@ -13,8 +13,8 @@ from twinlock.cli.cloud import Environment
 from twinlock.cli.gateway_roll import replace_gateway, roll_order
 from twinlock.cli.gateway_rotation import Progress, identity_name, progress
 from twinlock.cli.gateway_switch import SWITCH_SECONDS, await_ways, switch, switch_target
-from twinlock.cli.health import GatewayHealth, health
 from twinlock.cli.options import AsJson, Chosen, EnvironmentName, chosen, duration
+from twinlock.registry.health import GatewayHealth, health
 from twinlock.registry.model import GatewayRecord
 from twinlock.registry.places import HOLDS, is_scarce
 
@@ -42,10 +42,11 @@ def roll(
     slot: Annotated[str | None, typer.Option(help="This slot's gateway alone.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="One by one, each when the one before is well.")] = False,
     timeout: Annotated[str, typer.Option(help="For each gateway: 10m, 90s.")] = "10m",
+    force: Force = False,
     environment: EnvironmentName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replace gateways by new ones of the newest template; refused while a twin is not well."""
+    """Replace gateways by new ones of the newest template; refused while a twin is not well or is replaced itself."""
     scope, seconds = chosen(ctx, environment, as_json), duration(timeout)
     if slot is None and not wait:
         raise typer.BadParameter("replacing all of them goes one after the other: pass --wait, or --slot for one alone")
@@ -53,7 +54,7 @@ def roll(
     done: list[screen.Json] = []
     for name in roll_order(look(opened), slot):
         began = time.monotonic()
-        new = replace_gateway(opened, name, look, seconds if wait else None)
+        new = replace_gateway(opened, name, look, seconds if wait else None, force=force)
         done.append({"slot": name, "instance_id": new, "seconds": round(time.monotonic() - began, 1)})
         if not scope.json:
             told = f"is replaced by {new}" if new else "is being replaced"

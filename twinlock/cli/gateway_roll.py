@@ -1,13 +1,15 @@
-"""Replacing gateways one slot after the other, never while the twin is not well."""
+"""Replacing gateways one slot after the other by hand: the same rules and the same lease as gateways' own rolling."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from twinlock.cli.cloud import Environment
-from twinlock.cli.health import GatewayHealth
 from twinlock.registry.errors import Refused, Unavailable
+from twinlock.registry.health import GatewayHealth
+from twinlock.registry.rolling import Rolling, check_may_go, check_ways, taken, unsettled
 
 Look = Callable[[Environment], tuple[GatewayHealth, ...]]
 
@@ -20,32 +22,31 @@ def roll_order(found: Sequence[GatewayHealth], only: str | None) -> tuple[str, .
     return tuple(one.slot for one in ordered if only in (None, one.slot))
 
 
-def check_may_go(found: Sequence[GatewayHealth], slot: str) -> str:
-    """The instance that may be ended. Raises Refused unless all the others, at least one, are well."""
-    others = [one for one in found if one.slot != slot]
-    if not others:
-        raise Refused(f"gateway {slot} has no twin: nobody would serve meanwhile")
-    for other in others:
-        if other.problem is not None:
-            raise Refused(f"gateway {slot} stays: its twin {other.slot} is not well ({other.problem})")
-    record = next(one.record for one in found if one.slot == slot)
-    if record is None:
-        raise Refused(f"gateway {slot} never registered: see its group's activity and its console")
-    return record.instance_id
-
-
-def replace_gateway(environment: Environment, slot: str, look: Look, timeout: float | None) -> str | None:
+def replace_gateway(
+    environment: Environment, slot: str, look: Look, timeout: float | None, *, force: bool = False
+) -> str | None:
     """Ends the slot's machine; with a timeout in seconds, waits for its successor and returns its instance id."""
-    old = check_may_go(look(environment), slot)
-    environment.terminate(old)
+    found = look(environment)
+    rolling = environment.registry.rolling(one.slot for one in found)
+    old = check_may_go(found, slot, rolling)
+    if not force:
+        check_ways(found, slot)
+    roll = taken(rolling, slot, old, time.time())
+    if not environment.registry.take_roll(roll, rolling.roll):
+        raise Refused(f"gateway {slot} stays: another one is being replaced since just now")
+    try:
+        environment.terminate(slot, old)
+    except Refused:
+        # That machine stays: the lease is as it was, or nobody's.
+        environment.registry.take_roll(rolling.roll or replace(roll, instance_id=""), roll)
+        raise
     if timeout is None:
         return None
-    until, problem = time.monotonic() + timeout, "not there yet"
+    until, now = time.monotonic() + timeout, Rolling(roll=roll)
+    why: str | None = "not there yet"
     while time.monotonic() < until:
-        now = next(one for one in look(environment) if one.slot == slot)
-        if now.record is not None and now.record.instance_id != old:
-            if now.problem is None:
-                return now.record.instance_id
-            problem = now.problem
+        found = look(environment)
+        if (why := unsettled(found, now)) is None:
+            return next(one.record.instance_id for one in found if one.slot == slot and one.record is not None)
         time.sleep(1.0)
-    raise Unavailable(f"gateway {slot}'s successor is not well after {timeout:.0f} s ({problem}): see its console")
+    raise Unavailable(f"after {timeout:.0f} s: {why}: see its console")

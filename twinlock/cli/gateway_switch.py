@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from twinlock.cli.cloud import Environment
-from twinlock.cli.health import GatewayHealth
 from twinlock.registry.errors import Refused, Unavailable
+from twinlock.registry.health import GatewayHealth
 from twinlock.registry.model import SwitchWish
 
 Look = Callable[[Environment], tuple[GatewayHealth, ...]]

@@ -80,6 +80,12 @@ def gauges(found: Standing) -> tuple[Metric, ...]:
                      for way in ("sent", "received", "refused")))
             for unit in ("packets", "bytes")
         ),
+        _metric("gateway_outdated", "1 if the gateway is not of the template that its group launches now.",
+                ((labels, record.slot in found.rolling.outdated) for labels, _, record in known)),
+        _metric("rolling_seconds", "Since a gateway's machine is being replaced; 0: none is.",
+                [(own, found.rolling.seconds)]),
+        _metric("rolling_stopped", "1 if the last one that was replaced does not come back well.",
+                [(own, found.rolling.stopped)]),
         _metric("shut_out_packets", "Packets of the last hour from where a peer was that is shut out.",
                 ((labels | dict(zip(("tenant", "peer"), name.split("/"), strict=True)), packets)
                  for labels, _, record in known for name, packets in record.shut_out.items())),

@@ -45,6 +45,7 @@ config:
     # disk_gib: 8
     # endpoints: [ways]  # [ways, floating-ip]: an address besides for clients that can hold but one peer, and iPhones
     # permissions_boundary: arn:aws:iam::111122223333:policy/twinlock-prod-boundary  # `environment policy` writes it
+    # rolling: automatic  # manual, or hours of the day (UTC) such as 22:00-04:00: when gateways replace themselves
     # stock_image: true  # false where the packages are baked in
   twinlock:storage:
     buckets: [{buckets}]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from twinlock.cli import gateway
 from twinlock.cli.cloud import Environment
-from twinlock.cli.health import GatewayHealth
 from twinlock.registry.addresses import Room
+from twinlock.registry.health import GatewayHealth
 from twinlock.registry.key_age import aged
 from twinlock.registry.model import State
+from twinlock.registry.rolling import Progress, progress
 
 STATES: tuple[State, ...] = ("approved", "pending", "expired", "revoked")
 
@@ -33,6 +34,7 @@ class Standing:
     region: str
     gateways: tuple[GatewayHealth, ...]
     tenants: Mapping[str, TenantStanding]
+    rolling: Progress
 
 
 def standing(environment: Environment, now: int) -> Standing:
@@ -50,6 +52,11 @@ def standing(environment: Environment, now: int) -> Standing:
             keys_due=due,
             keys_soon=len(old) - due,
         )
+    gateways = gateway.look(environment)
     return Standing(
-        environment=environment.name, region=environment.region, gateways=gateway.look(environment), tenants=tenants
+        environment=environment.name,
+        region=environment.region,
+        gateways=gateways,
+        tenants=tenants,
+        rolling=progress(gateways, registry.rolling(one.slot for one in gateways), now),
     )

@@ -10,6 +10,7 @@ from twinlock.cli import gateway, screen
 from twinlock.cli.options import AsJson, EnvironmentName, chosen
 from twinlock.cli.standing import STATES, Standing, standing
 from twinlock.registry.addresses import Room
+from twinlock.registry.rolling import Progress
 from twinlock.registry.traffic import still_sending
 
 
@@ -32,6 +33,8 @@ def status(ctx: typer.Context, environment: EnvironmentName = None, as_json: AsJ
             screen.show_warning(
                 f"gateway {one.slot} leaves out {one.record.left_out} peers of the registry: its journal says why"
             )
+    for line in _rolling_lines(found.rolling):
+        screen.show_warning(line)
     for name, packets in _still_sending(found).items():
         screen.show_warning(f"{screen.plain(name)} is shut out and still sends: {packets:,} packets in the last hour")
     for name, one in found.tenants.items():
@@ -50,6 +53,7 @@ def _facts(found: Standing) -> dict[str, screen.Json]:
         "floating": [one.slot for one in found.gateways if one.record is not None and one.record.floating],
         "well": all(one.problem is None for one in found.gateways),
         "last_takeover": _last_takeover(found),
+        "rolling": _rolling_facts(found.rolling),
         "gateways": [gateway.facts(one) for one in found.gateways],
         "shut_out": _still_sending(found),
         "generations": {name: one.generation for name, one in tenants.items() if one.generation},
@@ -57,6 +61,31 @@ def _facts(found: Standing) -> dict[str, screen.Json]:
         "keys": {name: {"due": one.keys_due, "soon": one.keys_soon} for name, one in tenants.items()},
         "peers": {name: {state: one.peers[state] for state in STATES} for name, one in tenants.items()},
     }
+
+
+def _rolling_facts(found: Progress) -> dict[str, screen.Json]:
+    facts: dict[str, screen.Json] = {"outdated": list(found.outdated), "slot": found.slot, "stopped": found.stopped}
+    return {**facts, "seconds": found.seconds, "why": found.why, "next": _next(found)}
+
+
+def _rolling_lines(found: Progress) -> list[str]:
+    """What somebody who looks at a rolling update wants to know."""
+    lines = [f"gateway {slot} is not of the template that its group launches now" for slot in found.outdated]
+    if found.why is not None:
+        state = "the rolling update has stopped" if found.stopped else "a rolling update is under way"
+        lines.append(f"{state}: {found.why}, since {screen.span(found.seconds)}")
+    return [*lines, *filter(None, [_next(found)])]
+
+
+def _next(found: Progress) -> str | None:
+    """What to do about a rolling update that has stopped."""
+    if not found.stopped or found.slot is None:
+        return None
+    return (
+        f"no other gateway is replaced until gateway {found.slot} is well: read its machine's journal or console (aws "
+        f"ec2 get-console-output), mend the stack, `pulumi up`, then `twinlock gateway roll --slot {found.slot}`; "
+        "the others follow by themselves"
+    )
 
 
 def _still_sending(found: Standing) -> dict[str, int]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from types import FrameType
 
 from twinlock.cli.cloud import Environment
-from twinlock.cli.health import FRESH
 from twinlock.cli.places import check_gateways
 from twinlock.cli.preshared_file import current_data_key
 from twinlock.cli.private_key import PrivateKey
 from twinlock.registry.errors import Refused, Unavailable
 from twinlock.registry.ground import tenant_of
+from twinlock.registry.health import FRESH
 from twinlock.registry.model import GatewayRecord, Peer
 from twinlock.registry.preshared import PresharedKey, make_preshared_key
 

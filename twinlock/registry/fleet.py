@@ -10,6 +10,7 @@ from twinlock.registry.errors import Refused
 from twinlock.registry.ground import Ground
 from twinlock.registry.leasing import write_leases
 from twinlock.registry.model import GatewayRecord, Identity, LeaseClaim, Rotation, ShardLease, SwitchWish, numbered
+from twinlock.registry.rolling import Roll, Rolling
 from twinlock.registry.table import Put, absent, equals, key_of, texts
 from twinlock.registry.traffic import Traffic
 
@@ -89,6 +90,21 @@ class Fleet(Ground):
     def write_leases(self, claims: Sequence[LeaseClaim], shards: int) -> Mapping[int, ShardLease]:
         """The leases that are in force now, of all shards that have one; `shards` is how many there are."""
         return write_leases(self._table, claims, shards)
+
+    def rolling(self, slots: Iterable[str]) -> Rolling:
+        """What these slots' groups launch, and whose machine is being replaced."""
+        lease = (keys.ROLLING, "lease")
+        found = self._table.get_many([lease, *((keys.LAUNCH, slot) for slot in slots)])
+        launches = (items.launch_from(item) for key, item in found.items() if key != lease)
+        return Rolling(
+            launches={launch.slot: launch for launch in launches},
+            roll=items.roll_from(found[lease]) if lease in found else None,
+        )
+
+    def take_roll(self, roll: Roll, over: Roll | None) -> bool:
+        """Whether the rolling lease is this one now: it is if it was `over` until then."""
+        free = absent() if over is None else equals("instance_id", over.instance_id)
+        return self._table.put(items.roll_item(roll), free) is None
 
     def switch_wish(self) -> SwitchWish | None:
         item = self._table.get((keys.SWITCH, keys.shard(0)))

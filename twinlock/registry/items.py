@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from twinlock.registry import keys
 from twinlock.registry.errors import Corrupt
 from twinlock.registry.model import PHASES, GatewayRecord, Identity, Peer, Rotation, ShardLease, State, SwitchWish
+from twinlock.registry.rolling import Launch, Roll
 from twinlock.registry.table import Item, Key, Value, flag, key_of, number, numbers, text, texts
 
 _DAY = 86_400
@@ -161,6 +162,7 @@ def gateway_item(record: GatewayRecord) -> dict[str, Value]:
         **({"shut_out": record.shut_out} if record.shut_out else {}),
         **({"floating": record.floating} if record.floating is not None else {}),
         **({"shards": tuple(map(str, record.shards))} if record.shards is not None else {}),
+        **({"template": record.template} if record.template else {}),
     }
 
 
@@ -191,6 +193,7 @@ def gateway_from(item: Item) -> GatewayRecord:
         shut_out=numbers(item, "shut_out") if "shut_out" in item else {},
         floating=flag(item, "floating") if "floating" in item else None,
         shards=_shards(item) if "shards" in item else None,
+        template=text(item, "template") if "template" in item else "",
     )
 
 
@@ -275,6 +278,26 @@ def _shards(item: Item) -> tuple[int, ...]:
     if not all(shard.isascii() and shard.isdigit() for shard in found):
         raise Corrupt(f"registry item {key_of(item)}: shards should be numbers")
     return tuple(map(int, found))
+
+
+def launch_from(item: Item) -> Launch:
+    return Launch(slot=key_of(item)[1], template=text(item, "template"), rolling=text(item, "rolling"))
+
+
+def roll_item(roll: Roll) -> dict[str, Value]:
+    return {
+        keys.PARTITION: keys.ROLLING,
+        keys.SORT: "lease",
+        "slot": roll.slot,
+        "instance_id": roll.instance_id,
+        "at": roll.at,
+        "tried": tuple(f"{slot} {template}" for slot, template in sorted(roll.tried.items())),
+    }
+
+
+def roll_from(item: Item) -> Roll:
+    tried = dict(line.split(" ", 1) for line in texts(item, "tried") if " " in line)
+    return Roll(slot=text(item, "slot"), instance_id=text(item, "instance_id"), at=number(item, "at"), tried=tried)
 
 
 def _peer_fields(peer: Peer) -> dict[str, Value]:

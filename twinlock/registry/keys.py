@@ -21,6 +21,11 @@ KEY = "key"
 SWITCH = "switch"
 # (ROTATION, "service" | "way#SLOT"): the identity's last rotation, and until when the old one is served.
 ROTATION = "rotation"
+# (LAUNCH, SLOT): the digest of the template that the slot's group launches, and when gateways may replace themselves.
+# Written by the deployer alone, after the group.
+LAUNCH = "launch"
+# (ROLLING, "lease"): the machine that is being replaced, or was last. Written by gateways.
+ROLLING = "rolling"
 
 # The encryption context of a tenant's data key, which policies name.
 CONTEXT_ENVIRONMENT, CONTEXT_TENANT = "twinlock-environment", "twinlock-tenant"

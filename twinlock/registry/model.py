@@ -99,6 +99,7 @@ class GatewayRecord:
     shut_out: Mapping[str, int] = field(default_factory=dict[str, int])
     floating: bool | None = None  # whether it holds the floating address; None: there is none
     shards: tuple[int, ...] | None = None  # those that it serves; None: there is but one
+    template: str = ""  # digest of the launch template that it was booted from; empty: an older one, which can't say
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,6 +136,8 @@ def _reads(table_arn: str) -> Statement:
             keys.DEFINITION,
             keys.IDENTITY,
             keys.ROTATION,
+            keys.LAUNCH,
+            keys.ROLLING,
             keys.moved("*"),
             keys.META,
             keys.KEY,
