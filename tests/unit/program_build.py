@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zlib
 from dataclasses import dataclass, field
 
 import grpc
@@ -187,7 +188,7 @@ class Recording(mocks.Mocks):
         return found[0]
 
     def _computed(self, args: mocks.MockResourceArgs) -> dict[str, object]:
-        number = sum(made.type == args.typ for made in self.made)
+        prefix_list = f"pl-{zlib.crc32(args.name.encode()):08x}"  # resources are made in no certain order
         arns = {
             "aws:s3/bucket:Bucket": lambda: f"arn:aws:s3:::{args.inputs['bucket']}",
             "aws:dynamodb/table:Table": lambda: f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{args.inputs['name']}",
@@ -197,13 +198,13 @@ class Recording(mocks.Mocks):
         }
         by_type = {
             "random:index/randomId:RandomId": {"hex": "0a1b2c3d"},
-            # Of slot a 192.0.2.1, of slot b 192.0.2.2: resources are made in no certain order.
+            # Of slot a 192.0.2.1, of slot b 192.0.2.2.
             "aws:ec2/eip:Eip": {
                 "publicIp": f"192.0.2.{1 + int(args.name.endswith('b-address'))}",
                 "allocationId": f"eipalloc-{args.name}",
             },
             "aws:ec2/vpcEndpoint:VpcEndpoint": {
-                "prefixListId": f"pl-{number:08x}",
+                "prefixListId": prefix_list,
                 "networkInterfaceIds": ["eni-endpoint-b", "eni-endpoint-a"],
             },
             "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
@@ -211,7 +212,7 @@ class Recording(mocks.Mocks):
         if args.inputs.get("assignGeneratedIpv6CidrBlock"):
             computed["ipv6CidrBlock"] = GENERATED6
         if args.inputs.get("vpcEndpointType") == "Gateway":
-            self.prefix_lists.add(f"pl-{number:08x}")
+            self.prefix_lists.add(prefix_list)
         return computed | by_type.get(args.typ, {})
 
 
